@@ -6,6 +6,17 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connection
+from django.test.utils import setup_databases, teardown_databases
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_test_environment: None, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    """One database for each worker, without the wrapping transactions and truncations of pytest-django."""
+    with django_db_blocker.unblock():
+        databases = setup_databases(verbosity=0, interactive=False)
+        yield
+        connection.close_pool()
+        teardown_databases(databases, verbosity=0)
 
 
 @pytest.fixture(autouse=True)
