@@ -22,6 +22,11 @@ UPDATE billing_ledgeraccount
  WHERE id = %(credit)s
 """
 
+EXPIRED = """
+-- index billing_charge_held
+SELECT id FROM billing_charge WHERE state = 'held' AND expires_at <= app_now() ORDER BY expires_at LIMIT %s
+"""
+
 
 def open_customer(*, user: User, tier: str = "free") -> Customer:
     """The user's customer with its ledger account and, once, the welcome credit. Safe to call twice."""
@@ -68,6 +73,14 @@ def void(*, charges: list[uuid.UUID], reason: str) -> int:
             [charges, zeros, zeros, zeros, [reason] * len(charges)],
         )
         return int(cursor.fetchone()[0])
+
+
+def void_expired(*, rows_max: int = 1_000) -> int:
+    """Give back holds past their expiry: how many. Call again while it is rows_max."""
+    with connection.cursor() as cursor:
+        cursor.execute(EXPIRED, [rows_max])
+        charges = [charge for (charge,) in cursor.fetchall()]
+    return void(charges=charges, reason="expired") if charges else 0
 
 
 def release(*, rows_max: int = 1_000) -> tuple[int, int]:

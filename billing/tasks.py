@@ -1,0 +1,104 @@
+"""The sweeps of the books. Each works in bounded batches and may run twice, late or concurrently."""
+
+import datetime as dt
+import time
+from collections.abc import Iterable
+
+import structlog
+from celery import shared_task
+from django.db import connection, transaction
+from django.db.models.functions import Now
+
+from billing import ledger
+from billing.models import RateWindow
+
+BATCH_ROWS = 1_000
+BATCHES_MAX = 100  # of one run; what is left is for the next one
+CLOCK_SKEW_MAX_S = 60
+PARTITION_MONTHS_AHEAD = 3
+KEEP = {RateWindow.Span.MINUTE: dt.timedelta(hours=2), RateWindow.Span.DAY: dt.timedelta(days=3)}
+
+# CREATE TABLE … PARTITION OF locks the parent: one at a time, and never behind a queue of requests for long.
+PARTITION_LOCK = "SELECT set_config('lock_timeout', '2s', true), pg_advisory_xact_lock(7303002)"
+CLOCK = "SELECT extract(epoch FROM clock_timestamp())"
+
+log = structlog.get_logger(__name__)
+
+
+@shared_task
+def release_pending_credits() -> int:
+    """Release matured earnings; how many maturities. Refuses to while the two clocks disagree."""
+    skew_s = clock_skew_s()
+    if abs(skew_s) > CLOCK_SKEW_MAX_S:
+        log.error("release paused: this machine's clock and the database's differ", skew_s=round(skew_s, 1))
+        return 0
+    released_total = amount_total_nanos = 0
+    for _ in range(BATCHES_MAX):
+        released, amount_nanos = ledger.release(rows_max=BATCH_ROWS)
+        released_total += released
+        amount_total_nanos += amount_nanos
+        if released < BATCH_ROWS:
+            break
+    if released_total:
+        log.info("earnings released", maturities=released_total, amount_nanos=amount_total_nanos)
+    return released_total
+
+
+@shared_task
+def void_expired_holds() -> int:
+    """Give back holds past their expiry; how many."""
+    voided_total = 0
+    for _ in range(BATCHES_MAX):
+        voided = ledger.void_expired(rows_max=BATCH_ROWS)
+        voided_total += voided
+        if voided < BATCH_ROWS:
+            break
+    if voided_total:
+        log.warning("expired holds voided", holds=voided_total)
+    return voided_total
+
+
+@shared_task
+def audit_ledger() -> int:
+    """Recompute the books; how many differences. There must be none: each is logged as an error."""
+    from billing import audit
+
+    differences = list(audit.audit())
+    for difference in differences:
+        log.error("the books differ", difference=str(difference))
+    return len(differences)
+
+
+@shared_task
+def make_partitions(tables: Iterable[str] = ("billing_charge",)) -> None:
+    """Make the coming months' partitions of these tables."""
+    for table in tables:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(PARTITION_LOCK)
+            cursor.execute("SELECT make_partitions(%s, %s)", [table, PARTITION_MONTHS_AHEAD])
+
+
+@shared_task
+def forget_rate_windows() -> int:
+    """Delete counters that no limit looks at any more; how many."""
+    return sum(_forget(span, age) for span, age in KEEP.items())
+
+
+def clock_skew_s() -> float:
+    """Seconds by which the database's clock is ahead of ours."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLOCK)
+        return float(cursor.fetchone()[0]) - time.time()
+
+
+def _forget(span: RateWindow.Span, age: dt.timedelta) -> int:
+    old = RateWindow.objects.filter(span=span, starts_at__lt=Now() - age)
+    forgotten_total = 0
+    for _ in range(BATCHES_MAX):
+        with transaction.atomic():
+            rows = list(old.select_for_update(skip_locked=True).values_list("pk", flat=True)[:BATCH_ROWS])
+            forgotten, _by_model = RateWindow.objects.filter(pk__in=rows).delete()
+        forgotten_total += forgotten
+        if forgotten < BATCH_ROWS:
+            break
+    return forgotten_total
