@@ -1,8 +1,8 @@
 """Cleans up after a supervisor that was killed with -9: its processes, then the embedded PostgreSQL.
 
-Started by the supervisor with the read end of a pipe as stdin. `+123` and `-123` lines say which process groups
-live; the end of the input says that the supervisor is gone. The lock of DATA_DIR, if it was inherited, is
-free when this process ends, so that nobody starts before all is gone.
+Started by the supervisor with the read end of a pipe as stdin. `+123` and `-123` lines say which process
+groups live; the end of the input says that the supervisor is gone. The lock of DATA_DIR, if it was inherited,
+is free when this process ends, so that nobody starts before all is gone.
 """
 
 import os

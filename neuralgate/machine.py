@@ -1,4 +1,4 @@
-"""Everything that NeuralGate runs on one machine: what to prepare, which processes, and how to see that they serve."""
+"""All that NeuralGate runs on one machine: what to prepare, which processes, how to see that they serve."""
 
 import contextlib
 import fcntl
@@ -74,7 +74,7 @@ def prepare() -> None:
         install_broker()
         schedule.install()
     connection.close()
-    connection.close_pool()  # its threads must not be there when children are forked
+    connection.close_pool()  # type: ignore[attr-defined]  # its threads must not be there when children are forked
 
 
 def web(listener: socket.socket) -> list[Program]:

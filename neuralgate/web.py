@@ -6,7 +6,7 @@
 import argparse
 import os
 import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "neuralgate.settings")
@@ -18,7 +18,7 @@ BACKLOG = 2_048
 KEEP_ALIVE_S = 65  # above the 60 s of most load balancers: they, not we, close an idle connection
 HEADER_BYTES_MAX = 64 * 1024
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 App = Callable[[Scope, Any, Any], Awaitable[None]]
 
 

@@ -17,7 +17,8 @@ from tests import factories
 HOLD = """
 SELECT billing_hold(ARRAY[%(id)s]::uuid[], ARRAY[%(account)s]::bigint[], ARRAY[%(key)s]::bigint[],
                     ARRAY[NULL]::timestamptz[], ARRAY[%(hold)s]::bigint[], ARRAY['{100}'], ARRAY['{300}'],
-                    ARRAY[%(payee)s], ARRAY[250]::bigint[], ARRAY[250]::bigint[], 2000, gen_random_uuid(), %(expiry)s)
+                    ARRAY[%(payee)s], ARRAY[250]::bigint[], ARRAY[250]::bigint[], 2000, gen_random_uuid(),
+                    %(expiry)s)
 """
 SETTLE = """
 SELECT status FROM billing_settle(ARRAY[%s]::uuid[], ARRAY[1], ARRAY[250]::bigint[], ARRAY[250]::bigint[],
