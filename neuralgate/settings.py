@@ -103,6 +103,7 @@ SWEEP_EVERY_S = number("SWEEP_EVERY_S", 15)
 AUDIT_EVERY_S = number("AUDIT_EVERY_S", 600)
 HEALTH_EVERY_S = number("HEALTH_EVERY_S", 45)
 CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600)
+CRASH_AT = text("NG_CRASH_AT")  # tests only: where this process kills itself, see routing/crashpoints.py
 EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
 SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)
 CONTEXT_WINDOW_DEFAULT = number("CONTEXT_WINDOW_DEFAULT", 8_192)
@@ -157,6 +158,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
 ]
 MIDDLEWARE = [
+    "accounts.cors.middleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -168,6 +170,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
 ]
 ROOT_URLCONF = "neuralgate.urls"
+APPEND_SLASH = False  # a redirect would lose the body and the key of an API call
 ASGI_APPLICATION = "neuralgate.asgi.application"
 TEMPLATES = [
     {
@@ -258,6 +261,10 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "routing.schema.describe_the_rest",
+    ],
 }
 
 # ------------------------------------------------------------------------------------- time, static files, logs
@@ -268,6 +275,7 @@ TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns where there is none
 WHITENOISE_USE_FINDERS = True
 LOG_LEVEL = text("LOG_LEVEL", "INFO")
 LOGGING = {

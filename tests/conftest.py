@@ -3,10 +3,14 @@ customers and hosters instead of cleaning up; nothing may rely on a table being 
 
 import datetime as dt
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
+
+if TYPE_CHECKING:
+    from tests.gateway import RunningGateway
 
 
 @pytest.fixture(scope="session")
@@ -39,3 +43,12 @@ def travel() -> Iterator[Callable[[dt.timedelta], None]]:
     yield set_clock
     with connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()'")
+
+
+@pytest.fixture(scope="session")
+def gateway(django_db_setup: None, django_db_blocker) -> Iterator["RunningGateway"]:  # type: ignore[no-untyped-def]
+    """One running gateway for all tests of a worker; tests with settings of their own start another."""
+    from tests.gateway import RunningGateway
+
+    with django_db_blocker.unblock(), RunningGateway() as running:
+        yield running

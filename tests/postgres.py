@@ -4,14 +4,14 @@ The cluster in data/tests is kept between runs (fsync off); each xdist worker ma
 Set TEST_DATABASE_URL to use another server, with a role that may create databases.
 """
 
+import atexit
 import contextlib
 import os
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parent.parent
 STACK = contextlib.ExitStack()
+atexit.register(STACK.close)
 
 if "NEURALGATE_TESTS" not in os.environ:  # xdist's workers inherit what the first process set
     import psycopg
@@ -36,7 +36,3 @@ if "NEURALGATE_TESTS" not in os.environ:  # xdist's workers inherit what the fir
         superuser = embedded.dsn(data_dir, user=embedded.SUPERUSER, database="postgres")
         with psycopg.connect(superuser, autocommit=True) as connection:
             connection.execute(f"ALTER ROLE {embedded.ROLE} CREATEDB")
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    STACK.close()

@@ -1,0 +1,185 @@
+"""The first trip: who is it, may it, can it pay? Takes the hold. One call for all requests that wait."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import getrandbits
+
+from accounts import envelope
+from accounts.envelope import ApiError
+from billing import money
+from hosting.offers import LiveOffer
+from routing import metering
+from routing.batching import Batcher, Connection, literal, quoted
+from routing.wire import Call
+
+ADMIT = """
+-- locks by primary key, finds keys by accounts_apikey_digest_key; see the function in migration 0002
+SELECT * FROM routing_admit(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::boolean[], %s::int[],
+    %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid, %s::int, %s::int,
+    %s::boolean)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """What one request asks of the admission. Without offers it only wants to know who is calling."""
+
+    charge: str
+    digest: str
+    model: str
+    input_max: int
+    output_asked: int
+    explicit: bool
+    choices: int
+    price_in: tuple[int, ...]
+    price_out: tuple[int, ...]
+    payee: tuple[int, ...]
+    servers: tuple[int, ...]
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row of the answer. Tokens per choice; nanodollars."""
+
+    status: str
+    customer: int
+    key: int
+    output_max: int
+    hold_nanos: int
+    free_nanos: int
+    limit_minute: int | None
+    remaining_minute: int | None
+
+
+def apply(
+    digest: bytes, call: Call, offers: Sequence[LiveOffer], *, free_local: bool, output_max: int
+) -> Application:
+    """The application for a call and the servers it may go to.
+
+    free_local: the operator's own servers charge nothing (`auto`'s simple queries). output_max: tokens per choice where the customer
+    gave no max_tokens; a smaller context window or balance lowers it further.
+    """
+    input_max = max(metering.prompt_bound(call, offer.bytes_per_token) for offer in offers)
+    room = max(max(offer.context_window for offer in offers) - metering.prompt_estimate(call, 4.0), 1)
+    asked = output_max if call.output_asked is None else call.output_asked
+    return Application(
+        charge=new_charge_id(),
+        digest=digest.hex(),
+        model=call.model,
+        input_max=input_max,
+        output_asked=min(asked, room),
+        explicit=call.output_asked is not None,
+        choices=call.choices,
+        price_in=tuple([0 if free_local and offer.kind == "local" else offer.price_in for offer in offers]),
+        price_out=tuple([0 if free_local and offer.kind == "local" else offer.price_out for offer in offers]),
+        payee=tuple([offer.payee for offer in offers]),
+        servers=tuple([offer.server_id for offer in offers]),
+        versions=tuple([offer.server_version for offer in offers]),
+    )
+
+
+def introduce(digest: bytes) -> Application:
+    """An application that asks only who is calling."""
+    return Application(new_charge_id(), digest.hex(), "", 0, 0, True, 1, (), (), (), (), ())
+
+
+class Admission(Batcher[Application, Verdict]):
+    def __init__(
+        self, dsn: str, *, boot: str, fee_bps: int, expiry_s: int, rows_max: int, queue_max: int, wait_s: float,
+        give_back: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        """give_back: what to do with the charge of a caller who went away before the answer came."""
+        super().__init__("admission", dsn, self._admit, rows_max=rows_max, queue_max=queue_max, wait_s=wait_s)
+        self._boot = boot
+        self._fee_bps = fee_bps
+        self._expiry_s = expiry_s
+        self._give_back = give_back
+
+    def orphaned(self, row: Application, answer: Verdict) -> None:
+        if answer.status == "ok" and row.servers:
+            self._give_back(row.charge)
+
+    def given_up(self, row: Application) -> None:
+        if row.servers:
+            self._give_back(row.charge)
+
+    async def _admit(self, connection: Connection, rows: Sequence[Application], again: bool) -> list[Verdict]:
+        cursor = await connection.execute(
+            ADMIT,
+            (
+                literal([row.charge for row in rows]),
+                literal([row.digest for row in rows]),
+                quoted([row.model for row in rows]),
+                literal([row.input_max for row in rows]),
+                literal([row.output_asked for row in rows]),
+                literal([row.explicit for row in rows]),
+                literal([row.choices for row in rows]),
+                literal([max(row.price_in, default=0) for row in rows]),
+                literal([max(row.price_out, default=0) for row in rows]),
+                quoted([literal(row.price_in) for row in rows]),
+                quoted([literal(row.price_out) for row in rows]),
+                quoted([literal(row.payee) for row in rows]),
+                quoted([literal(row.servers) for row in rows]),
+                quoted([literal(row.versions) for row in rows]),
+                self._boot,
+                self._fee_bps,
+                self._expiry_s,
+                again,
+            ),
+        )
+        return [Verdict(*answer[1:]) for answer in await cursor.fetchall()]
+
+
+def refusal(verdict: Verdict, *, now_s: float) -> ApiError | None:
+    """The error for a verdict; None when the request is admitted."""
+    status = verdict.status
+    if status == "ok":
+        return None
+    if status in PLAIN_REFUSALS:
+        return PLAIN_REFUSALS[status]
+    if status in ("rate_minute", "rate_tokens"):
+        what = "requests" if status == "rate_minute" else "tokens"
+        wait_s = seconds_to_next(60, now_s)
+        return envelope.RATE_LIMITED.because(
+            f"Your tier's limit of {what} per minute is reached. Try again in {wait_s} s.", retry_after_s=wait_s
+        )
+    if status == "rate_day":
+        wait_s = seconds_to_next(86_400, now_s)
+        return envelope.RATE_LIMITED.because(
+            f"Your tier's limit of requests per day is reached. Try again in {wait_s} s (midnight UTC).",
+            retry_after_s=wait_s,
+        )
+    if status == "insufficient_credit":
+        return envelope.INSUFFICIENT_CREDIT.because(
+            f"This request may cost up to {money.text(verdict.hold_nanos)} for {verdict.output_max} output tokens, "
+            f"and {money.text(max(verdict.free_nanos, 0))} is free. Lower max_tokens or add credit."
+        )
+    return envelope.UNAVAILABLE
+
+
+PLAIN_REFUSALS = {
+    "unauthorized": envelope.BAD_KEY,
+    "revoked": envelope.REVOKED_KEY,
+    "expired": envelope.EXPIRED_KEY,
+    "inactive": envelope.INACTIVE,
+    "model_not_allowed": envelope.MODEL_NOT_ALLOWED,
+    "credit_reserved": envelope.CREDIT_RESERVED,
+    "spend_limit": envelope.SPEND_LIMIT,
+}
+
+
+def seconds_to_next(span_s: int, now_s: float) -> int:
+    """Whole seconds, at least 1, to the next multiple of span_s since 1970 (minutes and days in UTC)."""
+    return max(math.ceil(span_s - now_s % span_s), 1)
+
+
+def new_charge_id() -> str:
+    """A UUIDv7 in hex whose last byte is 0: transfers of the charge carry its id with another last byte."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = getrandbits(66)
+    return (
+        f"{(milliseconds << 80) | (7 << 76) | ((random >> 54) << 64) | (2 << 62) | ((random & (2**54 - 1)) << 8):032x}"
+    )

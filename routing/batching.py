@@ -1,0 +1,178 @@
+"""Many concurrent calls, one statement: what waits while a trip to the database is under way goes with the next.
+
+At rest a batch is one row and waits for nobody. A data error splits the batch, so that one bad row fails alone; a
+lost connection or an unknown commit repeats it (`again`), which the database functions answer idempotently.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import psycopg
+import structlog
+
+log = structlog.get_logger(__name__)
+
+Row = TypeVar("Row")
+Answer = TypeVar("Answer")
+Connection = psycopg.AsyncConnection[tuple]
+
+RETRY_PAUSE_S = 0.2
+RETRYABLE = (psycopg.OperationalError, psycopg.InterfaceError)  # deadlocks and serialisation failures are Operational
+
+
+class Full(Exception):
+    """Too many rows wait already."""
+
+
+class Unreachable(Exception):
+    """The database did not answer in time. Whether the row was written is unknown until it is asked again."""
+
+
+class Batcher(Generic[Row, Answer]):
+    """Collects rows and hands them to `trip`, one batch at a time, over a connection of its own."""
+
+    def __init__(
+        self,
+        name: str,
+        dsn: str,
+        trip: Callable[[Connection, Sequence[Row], bool], Awaitable[list[Answer]]],
+        *,
+        rows_max: int,
+        queue_max: int | None,
+        wait_s: float,
+    ) -> None:
+        """trip answers a batch row by row, in order. wait_s: how long a row may wait while the database is away."""
+        self._name = name
+        self._dsn = dsn
+        self._trip = trip
+        self._rows_max = rows_max
+        self._queue_max = queue_max
+        self._wait_s = wait_s
+        self._waiting: deque[tuple[Row, asyncio.Future[Answer], float]] = deque()
+        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = self._loop.create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """Finish what waits, then stop."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        if self._connection is not None:
+            await self._connection.close()
+
+    def submit(self, row: Row) -> asyncio.Future[Answer]:
+        """The row is on its way when this returns; cancelling the future does not take it back."""
+        if self._queue_max is not None and len(self._waiting) >= self._queue_max:
+            raise Full
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        self._waiting.append((row, future, self._loop.time() + self._wait_s))
+        self._wake.set()
+        return future
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                if self._stopping:
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            count = min(len(self._waiting), self._rows_max)
+            batch = [self._waiting.popleft() for _ in range(count)]
+            await self._carry(batch, again=False)
+
+    async def _carry(self, batch: list[tuple[Row, asyncio.Future[Answer], float]], *, again: bool) -> None:
+        """One batch until each of its rows has an answer."""
+        while batch:
+            try:
+                connection = await self._connected()
+                answers = await self._trip(connection, [row for row, _, _ in batch], again)
+            except RETRYABLE as error:
+                log.warning("batch.repeated", batch=self._name, rows=len(batch), error=type(error).__name__)
+                again = True
+                await self._disconnect(error)
+                batch = self._give_up_late(batch)
+                if batch:
+                    await asyncio.sleep(RETRY_PAUSE_S)
+            except psycopg.Error as error:
+                if len(batch) == 1:
+                    log.error("batch.row_refused", batch=self._name, error=type(error).__name__, detail=str(error)[:200])
+                    _fail(batch[0][1], error)
+                    return
+                middle = len(batch) // 2
+                await self._carry(batch[:middle], again=again)
+                await self._carry(batch[middle:], again=again)
+                return
+            except Exception as error:
+                log.exception("batch.broken", batch=self._name)
+                for _, future, _ in batch:
+                    _fail(future, error)
+                return
+            else:
+                for (row, future, _), answer in zip(batch, answers, strict=True):
+                    if not future.done():
+                        future.set_result(answer)
+                    else:
+                        self.orphaned(row, answer)
+                return
+
+    def orphaned(self, row: Row, answer: Answer) -> None:
+        """Called with an answer that nobody waits for any more."""
+
+    def _give_up_late(
+        self, batch: list[tuple[Row, asyncio.Future[Answer], float]]
+    ) -> list[tuple[Row, asyncio.Future[Answer], float]]:
+        now = self._loop.time()
+        for row, future, deadline in batch:
+            if now >= deadline or self._stopping:
+                _fail(future, Unreachable())
+                self.given_up(row)
+        # The others that wait behind are late as well by the time they are tried.
+        while self._waiting and self._waiting[0][2] <= now:
+            row, future, _ = self._waiting.popleft()
+            _fail(future, Unreachable())
+        return [entry for entry in batch if not entry[1].done()]
+
+    def given_up(self, row: Row) -> None:
+        """Called with a row whose fate is unknown."""
+
+    async def _connected(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            self._connection = await psycopg.AsyncConnection.connect(
+                self._dsn,
+                autocommit=True,
+                prepare_threshold=0,
+                connect_timeout=2,
+                options="-c statement_timeout=5000 -c lock_timeout=2000 -c timezone=UTC -c plan_cache_mode=force_generic_plan",
+            )
+        return self._connection
+
+    async def _disconnect(self, error: psycopg.Error) -> None:
+        if self._connection is not None and (self._connection.broken or error.sqlstate is None):
+            connection, self._connection = self._connection, None
+            await connection.close()
+
+
+def literal(values: Sequence[object]) -> str:
+    """A PostgreSQL array literal of numbers, booleans and plain words; None is NULL."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
+
+
+def quoted(values: Sequence[str]) -> str:
+    """A PostgreSQL array literal of any texts."""
+    return "{" + ",".join(['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]) + "}"
+
+
+def _fail(future: asyncio.Future, error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+        future.exception()  # a caller that went away must not leave a warning behind

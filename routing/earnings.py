@@ -1,0 +1,81 @@
+"""Reads for /v1/earnings: what a hoster's servers earned (hourly sums) and where that money is (the ledger)."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+from routing import periods, usage
+from routing.usage import SUMS, ModelSums, PeriodSums, rows
+
+PROVIDER = "hoster"
+
+STANDING = """
+-- one hoster (unique by customer), its pending account (customer, kind) and that account's maturities
+-- (billing_maturity_once), one for each minute of the last 24 hours at most
+SELECT h.name, coalesce(sum(m.amount_nanos), 0)::bigint, min(m.matures_at),
+       coalesce(max(a.posted_nanos - a.held_nanos), 0)
+  FROM hosting_hoster h
+  LEFT JOIN billing_ledgeraccount a ON a.customer_id = h.customer_id AND a.kind = 'customer'
+  LEFT JOIN billing_ledgeraccount p ON p.customer_id = h.customer_id AND p.kind = 'hoster_pending'
+  LEFT JOIN billing_maturity m ON m.account_id = p.id
+ WHERE h.customer_id = %(customer)s GROUP BY h.id
+"""
+# Each of these reads a range of routing_offerhour_once (server, hour, model) for each of the hoster's servers.
+OF_HOSTER = """
+  FROM routing_offerhour u JOIN hosting_server s ON s.id = u.server_id JOIN hosting_hoster h ON h.id = s.hoster_id
+ WHERE h.customer_id = %(customer)s AND u.hour >= %(since)s
+"""
+BY_MODEL = f"""
+SELECT u.model_id, {SUMS} {OF_HOSTER}
+ GROUP BY u.model_id ORDER BY sum(u.net_nanos) DESC, sum(u.requests) DESC, u.model_id
+"""
+BREAKDOWN = f"""
+-- by model and by day in one snapshot, so that both add up to the same
+SELECT u.model_id, date_trunc('day', u.hour, 'UTC') AS day, {SUMS} {OF_HOSTER}
+ GROUP BY GROUPING SETS ((u.model_id), (day)) ORDER BY sum(u.net_nanos) DESC, sum(u.requests) DESC, u.model_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A hoster's money. For a customer who hosts nothing: hoster None, zeros, empty lists.
+
+    total_earned is net of the fee, over the period. pending waits for its 24 hours. available is what the linked
+    customer account can spend now (posted − held): released earnings and any other credit are one balance.
+    """
+
+    hoster: str | None = None
+    total_earned_nanos: int = 0
+    pending_nanos: int = 0
+    frozen_nanos: int = 0
+    available_nanos: int = 0
+    paid_out_nanos: int = 0
+    next_release_at: dt.datetime | None = None
+    daily: list[PeriodSums] = field(default_factory=list)
+    by_model: list[ModelSums] = field(default_factory=list)
+
+
+def statement(customer_id: int, *, days: int) -> Statement:
+    """The earnings of the hoster linked to this customer, over the last `days` calendar days."""
+    standing = rows(STANDING, {"customer": customer_id})
+    if not standing:
+        return Statement()
+    name, pending_nanos, next_release_at, available_nanos = standing[0]
+    until = usage.now()
+    found = rows(BREAKDOWN, {"customer": customer_id, "since": periods.since(until, days)})
+    models = [ModelSums(*row[2:], model_id=row[0], provider=PROVIDER) for row in found if row[1] is None]
+    by_day = {row[1]: PeriodSums(*row[2:], period=row[1]) for row in found if row[1] is not None}
+    return Statement(
+        hoster=name,
+        total_earned_nanos=sum(model.net_nanos for model in models),
+        pending_nanos=pending_nanos,
+        available_nanos=available_nanos,
+        next_release_at=next_release_at,
+        daily=usage.without_gaps(by_day, periods.series(until, days, "day")),
+        by_model=models,
+    )
+
+
+def by_model(customer_id: int, *, days: int) -> list[ModelSums]:
+    """One entry for each model of the hoster's servers, the best earning first."""
+    found = rows(BY_MODEL, {"customer": customer_id, "since": periods.since(usage.now(), days)})
+    return [ModelSums(*row[1:], model_id=row[0], provider=PROVIDER) for row in found]

@@ -1,0 +1,316 @@
+"""The inference routes as a plain ASGI application; reads like the steps a request takes.
+
+bytes → parse → candidates → ADMIT → forward, stream, count → SETTLE → last bytes
+"""
+
+import asyncio
+import hmac
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from accounts import envelope, keys
+from accounts.envelope import ApiError
+from hosting.offers import LiveOffer
+from routing import admission, choice, complexity, metering, wire
+from routing.admission import Admission, Verdict
+from routing.batching import Full, Unreachable
+from routing.crashpoints import reach
+from routing.directory import Directory
+from routing.load import Load
+from routing.relay import Bounds, Headers, Relay, Ticket, Traffic
+from routing.settlement import Settlement
+from routing.upstream import Upstreams
+from routing.wire import Call, Limits
+
+log = structlog.get_logger(__name__)
+
+ROUTES = {
+    "/v1/chat/completions": wire.CHAT,
+    "/v1/completions": wire.COMPLETIONS,
+    "/v1/embeddings": wire.EMBEDDINGS,
+}
+AUTO = "auto"
+STALE_TRIES = 3
+CORS: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"x-request-id, retry-after, x-ratelimit-limit-requests, "
+     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"),
+]  # fmt: skip
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the gateway needs from the settings, with units."""
+
+    dsn: str
+    secret: str
+    fee_bps: int
+    earnings_hold_s: int
+    hold_expiry_s: int
+    auto_max_price: int
+    body_bytes_max: int
+    body_timeout_s: float
+    limits: Limits
+    output_tokens_max: int
+    attempts_max: int
+    in_flight_max: int
+    batch_rows_max: int
+    batch_queue_max: int
+    admission_wait_s: float
+    settle_wait_s: float
+    heartbeat_s: float
+    dead_after_s: float
+    bounds: Bounds
+    crash_at: str = ""
+
+
+class Gateway:
+    """One for each process; `start` before the first request, `stop` after the last."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        boot = str(uuid.uuid4())
+        self._settlement = Settlement(
+            config.dsn, hold_s=config.earnings_hold_s, rows_max=config.batch_rows_max, wait_s=config.settle_wait_s
+        )
+        self._admission = Admission(
+            config.dsn,
+            boot=boot,
+            fee_bps=config.fee_bps,
+            expiry_s=config.hold_expiry_s,
+            rows_max=config.batch_rows_max,
+            queue_max=config.batch_queue_max,
+            wait_s=config.admission_wait_s,
+            give_back=self._settlement.give_back,
+        )
+        self._directory = Directory(
+            config.dsn, boot=boot, heartbeat_s=config.heartbeat_s, dead_after_s=config.dead_after_s
+        )
+        self._load = Load(time.monotonic)
+        self._traffic = Traffic(Upstreams(), self._settlement, self._load, config.bounds, config.crash_at)
+        self._in_flight = 0
+
+    async def start(self) -> None:
+        await self._directory.start()
+        self._settlement.start()
+        self._admission.start()
+
+    async def stop(self) -> None:
+        """Book what is still on its way, then say goodbye."""
+        await self._admission.stop()
+        await self._settlement.stop()
+        await self._directory.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request_id = f"req_{uuid.uuid4().hex}"
+        headers: Headers = [(b"x-request-id", request_id.encode()), *CORS]
+        if self._in_flight >= self._config.in_flight_max:
+            await refuse(envelope.OVERLOADED, headers, send)
+            return
+        self._in_flight += 1
+        try:
+            await self._serve(scope, receive, send, headers)
+        except ApiError as error:
+            await refuse(error, headers, send)
+        except ClientGone:
+            pass
+        except Exception:
+            log.exception("gateway.broken", request_id=request_id)
+            await refuse(envelope.PLATFORM_FAULT, headers, send)
+        finally:
+            self._in_flight -= 1
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        crash_at = self._config.crash_at
+        key, length = read_headers(scope)
+        digest = keys.digest(key)
+        reach("received", crash_at)
+        try:
+            if scope["method"] != "POST":
+                raise envelope.METHOD_NOT_ALLOWED.because("This route takes POST.")
+            wire.check_size(length, self._config.body_bytes_max)
+            async with asyncio.timeout(self._config.body_timeout_s):
+                body = await read_body(receive, self._config.body_bytes_max)
+            call = wire.parse(ROUTES[scope["path"]], body, self._config.limits)
+        except (ApiError, TimeoutError) as error:
+            await self._authenticate(digest)  # a stranger learns nothing but that
+            raise (error if isinstance(error, ApiError) else envelope.TOO_SLOW) from None
+        reach("before_admit", crash_at)
+        ticket = await self._admit(call, digest, headers)
+        reach("admitted", crash_at)
+        relay = Relay(self._traffic, call, ticket, headers, send, self._end_user)
+        watcher = asyncio.get_running_loop().create_task(watch(receive, relay))
+        try:
+            await relay.run()
+        finally:
+            watcher.cancel()
+
+    async def _admit(self, call: Call, digest: bytes, headers: Headers) -> Ticket:
+        """Choose servers and take the hold; again when the choice was made from a stale copy."""
+        for _ in range(STALE_TRIES):
+            try:
+                offers, free_local = self._choose(call)
+            except ApiError:
+                await self._authenticate(digest)
+                raise
+            application = admission.apply(
+                digest, call, offers, free_local=free_local, output_max=self._config.output_tokens_max
+            )
+            verdict = await self._ask(application)
+            if verdict.status != "stale":
+                break
+            await self._directory.reload()
+        else:
+            raise envelope.NO_SERVER
+        now_s = time.time()
+        if verdict.limit_minute is not None:
+            headers += [
+                (b"x-ratelimit-limit-requests", b"%d" % verdict.limit_minute),
+                (b"x-ratelimit-remaining-requests", b"%d" % (verdict.remaining_minute or 0)),
+                (b"x-ratelimit-reset-requests", b"%ds" % admission.seconds_to_next(60, now_s)),
+            ]
+        if error := admission.refusal(verdict, now_s=now_s):
+            raise error
+        return Ticket(
+            charge=application.charge,
+            customer=verdict.customer,
+            offers=tuple(offers),
+            input_max=application.input_max,
+            output_max=verdict.output_max,
+        )
+
+    def _choose(self, call: Call) -> tuple[list[LiveOffer], bool]:
+        """The servers to try, in order, and whether the operator's own serve this call free of charge."""
+        simple = False
+        kinds: tuple[str, ...] = ("hoster", "local", "cloud")
+        if call.model == AUTO and call.endpoint != wire.EMBEDDINGS:
+            simple = complexity.is_simple(call)
+            kinds = ("local", "hoster", "cloud") if simple else ("hoster", "cloud")
+            ceiling = self._config.auto_max_price
+            known = [
+                offer
+                for offer in self._directory.all_offers()
+                if offer.kind in kinds and offer.price_in <= ceiling and offer.price_out <= ceiling
+            ]
+        else:
+            known = list(self._directory.offers(call.model))
+            if not known:
+                raise envelope.MODEL_NOT_FOUND
+        readings = self._load.readings()
+        prompt_tokens = metering.prompt_estimate(call, 4.0)
+        fit, reasons = choice.fit(
+            known, call, readings, prompt_tokens=prompt_tokens, share=self._directory.processes
+        )
+        chosen = choice.order(
+            fit,
+            call,
+            readings,
+            prompt_tokens=prompt_tokens,
+            seed=int.from_bytes(uuid.uuid4().bytes[:8], "big"),
+            most=self._config.attempts_max,
+            kinds=kinds,
+        )
+        if not chosen:
+            raise nobody(set(reasons.values()))
+        return chosen, simple
+
+    async def _authenticate(self, digest: bytes) -> None:
+        verdict = await self._ask(admission.introduce(digest))
+        if error := admission.refusal(verdict, now_s=time.time()):
+            raise error
+
+    async def _ask(self, application: admission.Application) -> Verdict:
+        try:
+            return await self._admission.submit(application)
+        except Full:
+            raise envelope.OVERLOADED from None
+        except Unreachable:
+            raise envelope.UNAVAILABLE from None
+
+    def _end_user(self, offer: LiveOffer, customer: int, user: object) -> str:
+        """What a hoster is told instead of the customer's own `user`: stable there, meaningless elsewhere."""
+        text = f"{offer.hoster_id}:{customer}:{user}"
+        return hmac.digest(self._config.secret.encode(), text.encode(), "sha256").hex()[:32]
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete."""
+
+
+async def refuse(error: ApiError, headers: Headers, send: Send) -> None:
+    body = error.body()
+    extra: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    if error.retry_after_s:
+        extra.append((b"retry-after", b"%d" % error.retry_after_s))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers + extra})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def watch(receive: Receive, relay: Relay) -> None:
+    """Tell the relay when the client hangs up."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    relay.hang_up()
+
+
+def read_headers(scope: Scope) -> tuple[str, int]:
+    """(API key, announced body bytes). The key's layout is checked here, before anything is spent on it."""
+    authorization: bytes | None = None
+    length = 0
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if authorization is not None:
+                raise envelope.MALFORMED.because("Send one Authorization header, not several.")
+            authorization = value
+        elif name == b"content-length" and value.isdigit():
+            length = int(value)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise envelope.MALFORMED.because("Send the body without Content-Encoding.")
+    if not authorization:
+        raise envelope.NO_KEY
+    scheme, _, key = authorization.decode("latin-1").partition(" ")
+    key = key.strip()
+    if scheme.lower() != "bearer" or not keys.is_well_formed(key):
+        raise envelope.BAD_KEY
+    return key, length
+
+
+async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    while message.get("more_body"):
+        message = await receive()
+        body += message.get("body", b"")
+        wire.check_size(len(body), body_bytes_max)
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    wire.check_size(len(body), body_bytes_max)
+    return body
+
+
+def nobody(reasons: set[str]) -> ApiError:
+    """The error when no server fits; it names the customer's own filter when that is what emptied the set."""
+    if reasons == {"context"}:
+        return envelope.MALFORMED.because("The prompt is longer than any server's context window.", param="messages")
+    own = {
+        "privacy": "`privacy_mode`",
+        "denied": "`deny_hosters`",
+        "not_allowed": "`allow_hosters`",
+        "not_trusted": "`trusted_only`",
+        "max_price": "`max_price`",
+    }
+    wishes = sorted(own[reason] for reason in reasons if reason in own)
+    if wishes:
+        return envelope.NO_SERVER.because(
+            f"No server is left after {' and '.join(wishes)}. Loosen that, or try again later."
+        )
+    return envelope.NO_SERVER

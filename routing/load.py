@@ -1,0 +1,78 @@
+"""What this process sees of each server right now: requests under way, failures in a row, usual time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from routing.choice import Reading
+
+FAILURES_TO_OPEN = 3
+OPEN_S = 30.0
+OPEN_S_MAX = 300.0
+LATENCY_DECAY = 0.2
+
+
+@dataclass(slots=True)
+class ServerLoad:
+    in_flight: int = 0
+    failures: int = 0
+    openings: int = 0
+    open_until: float = 0.0
+    expected_ms: float | None = None
+
+
+class Load:
+    """Readings by server id. The clock gives seconds and never goes back."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._servers: dict[int, ServerLoad] = {}
+
+    def begin(self, server_id: int) -> None:
+        self._of(server_id).in_flight += 1
+
+    def end(self, server_id: int) -> None:
+        self._of(server_id).in_flight -= 1
+
+    def served(self, server_id: int, ttft_ms: float) -> None:
+        load = self._of(server_id)
+        load.failures = load.openings = 0
+        load.open_until = 0.0
+        if load.expected_ms is None or ttft_ms > load.expected_ms:
+            load.expected_ms = ttft_ms  # peak: up at once, down slowly
+        else:
+            load.expected_ms += LATENCY_DECAY * (ttft_ms - load.expected_ms)
+
+    def failed(self, server_id: int, *, at_once: bool = False) -> None:
+        """at_once: open the circuit without waiting for more (the server refuses our token)."""
+        load = self._of(server_id)
+        load.failures += 1
+        if load.failures >= FAILURES_TO_OPEN or at_once:
+            load.open_until = self._clock() + min(OPEN_S * 2**load.openings, OPEN_S_MAX)
+            load.openings += 1
+            load.failures = FAILURES_TO_OPEN - 1  # after the pause one probe decides
+
+    def paused(self, server_id: int, seconds: float) -> None:
+        """The server asked for a pause (429): no failure, no requests until then."""
+        load = self._of(server_id)
+        load.open_until = max(load.open_until, self._clock() + min(max(seconds, 0.0), 60.0))
+
+    def readings(self) -> "LoadReadings":
+        return LoadReadings(self._servers, self._clock())
+
+    def _of(self, server_id: int) -> ServerLoad:
+        return self._servers.setdefault(server_id, ServerLoad())
+
+
+class LoadReadings(dict[int, Reading]):
+    """Readings made when they are asked for: a call looks at a few servers, not at all."""
+
+    def __init__(self, servers: dict[int, ServerLoad], now: float) -> None:
+        super().__init__()
+        self._loads = servers
+        self._now = now
+
+    def get(self, server_id: int, default: Reading | None = None) -> Reading:  # type: ignore[override]
+        load = self._loads.get(server_id)
+        if load is None:
+            return Reading() if default is None else default
+        return Reading(load.in_flight, self._now < load.open_until, load.expected_ms)

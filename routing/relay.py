@@ -1,0 +1,508 @@
+"""Try the servers in order, hand the answer over, count what passes, book how it ended.
+
+The last bytes (from the finishing chunk on, or a whole answer) are sent only after the booking is committed. Which
+ending costs what is the table in docs/ledger.md; `Relay` has one method for each kind of ending.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+
+from accounts import envelope
+from accounts.envelope import ApiError
+from hosting.offers import LiveOffer
+from routing import wire
+from routing.batching import Unreachable
+from routing.crashpoints import reach
+from routing.load import Load
+from routing.metering import Meter
+from routing.settlement import Ending, Receipt, Settlement
+from routing.upstream import Answer, Failure, Refused, Upstreams
+from routing.wire import BadAnswer, Call, EventReader
+
+log = structlog.get_logger(__name__)
+
+FINISH_GRACE_S = 5.0  # between the finishing chunk and the end of the stream
+RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
+OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
+ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
+MIDWAY = "The server failed while it answered. Nothing was charged; try again."
+SERVERS_USAGE_FIELDS = ("prompt_tokens_details", "completion_tokens_details")
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How long and how much, for one request."""
+
+    first_byte_s: float
+    idle_s: float
+    total_s: float
+    stall_s: float
+    body_bytes: int
+    event_bytes: int
+    stream_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An admitted request: its charge, the servers it may go to in order, the most tokens it may cost."""
+
+    charge: str
+    customer: int
+    offers: tuple[LiveOffer, ...]
+    input_max: int
+    output_max: int  # per choice
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What the relays of a process share."""
+
+    upstreams: Upstreams
+    settlement: Settlement
+    load: Load
+    bounds: Bounds
+    crash_at: str
+    active: int = 0
+    retrying: int = 0
+
+    def may_retry(self) -> bool:
+        return self.active <= RETRIES_FREE or self.retrying < self.active // 5
+
+
+class Relay:
+    """One admitted request, from the first attempt to its booking."""
+
+    def __init__(
+        self, traffic: Traffic, call: Call, ticket: Ticket, headers: Headers, send: Send, end_user: Callable[..., str]
+    ) -> None:
+        self._traffic = traffic
+        self._call = call
+        self._ticket = ticket
+        self._headers = headers
+        self._send_message = send
+        self._end_user = end_user
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._started_at = self._loop.time()
+        self._meter = Meter()
+        self._position = 0  # of the server that is asked now, from 1
+        self._answered = False  # it sent good headers
+        self._began = False  # the client has our status line
+        self._sending = False
+        self._booked = False  # an ending is on its way to the books
+        self._over = False
+        self._done = False
+        self._hung_up = False
+        self._outcome = "finished"
+        self._events = 0  # of the server's stream; comments are none
+        self._ttft_ms: int | None = None
+        self._failed: list[int] = []
+        self._early: list[bytes] = []  # before the first content: role chunks
+        self._last: list[bytes] = []  # from the finishing chunk on
+        self._created = int(time.time())
+        self._shell: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+
+    def hang_up(self) -> None:
+        """The client went away: stop at once, wherever we are."""
+        if not self._over and self._task is not None:
+            self._hung_up = True
+            self._task.cancel()
+
+    async def run(self) -> None:
+        """Serve the request. Every way out has booked an ending."""
+        self._traffic.active += 1
+        try:
+            await self._serve()
+        except asyncio.CancelledError:
+            self._book_interruption()
+            if not self._hung_up:
+                raise
+            if self._task is not None:
+                self._task.uncancel()
+        except Exception:
+            log.exception("relay.broken", charge=self._ticket.charge)
+            self._book(quote=0, outcome="platform_fault")  # changes nothing where another ending was booked
+            await self._fail(envelope.PLATFORM_FAULT)
+        finally:
+            self._over = True
+            self._traffic.active -= 1
+
+    async def _serve(self) -> None:
+        try:
+            failure = await self._try_servers()
+        except Refused as refused:
+            await self._refuse(refused)
+            return
+        if failure is None:
+            await self._hand_over(self._ticket.offers[self._position - 1])
+        elif self._began:
+            self._book(quote=0, outcome="upstream_failed")
+            await self._fail(envelope.UPSTREAM_FAILED.because(MIDWAY))
+        else:
+            await self._give_up(failure)
+
+    async def _try_servers(self) -> Failure | None:
+        """None when the server at `_position` completed its answer; else why the last one tried did not."""
+        deadline = self._started_at + self._traffic.bounds.total_s
+        failure = None
+        for position, offer in enumerate(self._ticket.offers, 1):
+            if position > 1 and not self._may_retry(deadline):
+                return failure
+            self._position = position
+            self._traffic.load.begin(offer.server_id)
+            self._traffic.retrying += position > 1
+            try:
+                await self._attempt(offer, deadline)
+            except Failure as caught:
+                failure = caught
+                self._note_failure(offer, caught)
+            else:
+                self._traffic.load.served(offer.server_id, self._ttft_ms or 0)
+                return None
+            finally:
+                self._traffic.load.end(offer.server_id)
+                self._traffic.retrying -= position > 1
+        return failure
+
+    def _may_retry(self, deadline: float) -> bool:
+        """Only while nothing was sent to the client; forgets what the failed attempt counted."""
+        if self._began or self._loop.time() >= deadline or not self._traffic.may_retry():
+            return False
+        self._meter, self._early, self._last = Meter(), [], []
+        self._answered = self._done = False
+        return True
+
+    # ---------------------------------------------------------------------------------------------- one attempt
+
+    async def _attempt(self, offer: LiveOffer, deadline: float) -> None:
+        """Returns when the answer is complete, or capped; raises Failure or Refused otherwise."""
+        call, bounds = self._call, self._traffic.bounds
+        reach("before_connect", self._traffic.crash_at)
+        user = self._end_user(offer, self._ticket.customer, call.payload["user"]) if "user" in call.payload else None
+        body = wire.encode_request(
+            call,
+            upstream_name=offer.upstream_name,
+            output_max=min(self._ticket.output_max, max(offer.context_window - self._ticket.input_max, 1)),
+            user=user,
+        )
+        limit = asyncio.timeout_at(min(deadline, self._loop.time() + bounds.first_byte_s))
+        answer: Answer | None = None
+        try:
+            async with limit:
+                answer = await self._traffic.upstreams.ask(offer, call.endpoint, body, stream=call.stream)
+                self._answered = True
+                reach("headers", self._traffic.crash_at)
+                if call.stream:
+                    await self._relay_stream(answer, offer, limit, deadline)
+                else:
+                    limit.reschedule(min(deadline, self._loop.time() + bounds.idle_s))
+                    await self._read_whole(answer, offer)
+        except BadAnswer as bad:
+            raise Failure(str(bad)) from None
+        except TimeoutError:
+            self._time_out(deadline)
+        finally:
+            if answer is not None:
+                await answer.close()
+
+    def _time_out(self, deadline: float) -> None:
+        """What a limit of time means depends on where it struck."""
+        if self._done or self._meter.finished:
+            return  # complete; the server just did not close
+        if self._sending:
+            self._hung_up = True
+            raise asyncio.CancelledError  # the client reads nothing: as good as gone
+        if self._began and self._loop.time() >= deadline:
+            self._cap()
+            return
+        raise Failure("timeout", timeout=True)
+
+    async def _relay_stream(self, answer: Answer, offer: LiveOffer, limit: asyncio.Timeout, deadline: float) -> None:
+        bounds = self._traffic.bounds
+        reader = EventReader(bounds.event_bytes)
+        received = 0
+        self._shell = self._make_shell(offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else ""))
+        while True:
+            chunk = await answer.read()
+            events = self._events
+            if chunk is None:
+                now = self._take(reader.end())
+            else:
+                received += len(chunk)
+                now = self._take(reader.feed(chunk))
+            if now:
+                limit.reschedule(min(deadline, self._loop.time() + bounds.stall_s))
+                await self._relay(b"".join(now))
+            if chunk is None:
+                break
+            if received > bounds.stream_bytes and not self._meter.finished:
+                self._cap()
+                return
+            if self._done:
+                limit.reschedule(self._loop.time() + 0.25)
+                await answer.read()  # the end of the body, so that the connection can be used again
+                break
+            if self._events > events:
+                grace = FINISH_GRACE_S if self._last else bounds.idle_s
+                limit.reschedule(min(deadline, self._loop.time() + grace))
+        if not self._meter.finished:
+            raise Failure("it ended before it was finished")
+
+    def _take(self, payloads: list[bytes]) -> list[bytes]:
+        """Count these events and give those that may be sent now, in our own envelope."""
+        now: list[bytes] = []
+        for payload in payloads:
+            if self._done:
+                break
+            if payload == b"[DONE]":
+                self._done = True
+                break
+            value = wire.decode_answer(payload)
+            self._meter.see(value)
+            self._events += 1
+            if isinstance(usage := value.get("usage"), dict):
+                self._usage = usage
+            choices = value.get("choices")
+            if not choices:
+                continue  # a usage chunk: ours follows at the end
+            shell = self._shell
+            shell["choices"] = choices
+            if isinstance(fingerprint := value.get("system_fingerprint"), str):
+                shell["system_fingerprint"] = fingerprint[:100]
+            event = wire.event(shell)
+            if self._last or self._meter.finished_all(self._call.choices):
+                self._last.append(event)
+                reach("finish_seen", self._traffic.crash_at)
+            elif self._meter.empty:
+                self._early.append(event)
+            else:
+                now.append(event)
+        if now and self._early:
+            now, self._early = self._early + now, []
+        if now and self._ttft_ms is None:
+            self._ttft_ms = self._elapsed_ms()
+        return now
+
+    async def _read_whole(self, answer: Answer, offer: LiveOffer) -> None:
+        pieces: list[bytes] = []
+        size = 0
+        while (piece := await answer.read()) is not None:
+            size += len(piece)
+            if size > self._traffic.bounds.body_bytes:
+                raise Failure("a body too long")
+            pieces.append(piece)
+        value = wire.decode_answer(b"".join(pieces))
+        self._meter.see(value)
+        if isinstance(usage := value.get("usage"), dict):
+            self._usage = usage
+        self._ttft_ms = self._elapsed_ms()
+        if self._call.endpoint == wire.EMBEDDINGS:
+            data = value.get("data")
+            if not isinstance(data, list) or not data or not all(isinstance(row, dict) and row.get("embedding") for row in data):
+                raise BadAnswer("no embeddings")
+            self._shell = {"object": "list", "data": data, "model": offer.model}
+            return
+        choices = value.get("choices")
+        if not choices or not all(isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str) for choice in choices):
+            raise BadAnswer("no choices")
+        if self._meter.empty and not self._meter.finished:
+            raise BadAnswer("an empty answer")
+        self._shell = self._make_shell(offer, OBJECTS[self._call.endpoint])
+        self._shell["choices"] = choices
+        if isinstance(fingerprint := value.get("system_fingerprint"), str):
+            self._shell["system_fingerprint"] = fingerprint[:100]
+
+    # ------------------------------------------------------------------------------------------------- endings
+
+    async def _hand_over(self, offer: LiveOffer) -> None:
+        """The answer is complete: book it, and only then send its last bytes."""
+        input_tokens, output_tokens = self._tokens(offer, complete=True)
+        reach("settle_begin", self._traffic.crash_at)
+        future = self._book(
+            quote=self._position, outcome=self._outcome, input_tokens=input_tokens, output_tokens=output_tokens
+        )
+        try:
+            receipt = await future
+        except Unreachable:  # the settlement voids it when the database is back
+            await self._fail(envelope.UNAVAILABLE)
+            return
+        if not receipt.stands:
+            await self._fail(envelope.PLATFORM_FAULT)
+            return
+        reach("settle_committed", self._traffic.crash_at)
+        usage = self._usage_block(input_tokens, output_tokens)
+        if self._call.stream:
+            last = self._early + self._last
+            if self._call.wants_usage:
+                self._shell["choices"] = []
+                last.append(wire.event({**self._shell, "usage": usage}))
+            last.append(wire.DONE)
+            reach("before_last_bytes", self._traffic.crash_at)
+            await self._finish(b"".join(last))
+        else:
+            reach("before_last_bytes", self._traffic.crash_at)
+            await self._answer_whole(200, orjson.dumps({**self._shell, "usage": usage}))
+        reach("last_bytes_sent", self._traffic.crash_at)
+
+    async def _refuse(self, refused: Refused) -> None:
+        """The server says the request is wrong: the customer's to mend, nobody's fault here."""
+        self._book(quote=0, outcome="refused")
+        status = 413 if refused.status == 413 else 400
+        await self._answer_whole(status, envelope.REFUSED_UPSTREAM.because(
+            f"The model's server refused this request (status {refused.status}). Check its parameters and length.").body())
+
+    async def _give_up(self, failure: Failure) -> None:
+        """No server could answer and nothing was sent."""
+        self._book(quote=0, outcome="no_server")
+        if failure.neutral:
+            wait_s = round(failure.retry_after_s or 5)
+            error = envelope.NO_SERVER.because("Every server of this model is busy. Try again soon.", retry_after_s=wait_s)
+        elif failure.timeout:
+            error = envelope.UPSTREAM_TIMEOUT
+        else:
+            error = envelope.UPSTREAM_FAILED
+        await self._fail(error)
+
+    def _cap(self) -> None:
+        """Our limit of size or time: end the stream properly; what was relayed is paid."""
+        self._done = True
+        self._outcome = "capped"
+        choices: list[dict[str, Any]] = [{"index": 0, "delta": {}, "finish_reason": "length"}]
+        if self._call.endpoint == wire.COMPLETIONS:
+            choices = [{"index": 0, "text": "", "finish_reason": "length"}]
+        self._shell["choices"] = choices
+        self._last.append(wire.event(self._shell))
+        self._meter.claimed_output = None
+
+    def _book_interruption(self) -> None:
+        """The client hung up, or this process is told to stop, before an ending was booked."""
+        if self._booked:
+            return
+        if not self._hung_up:
+            self._book(quote=0, outcome="platform_fault")
+        elif not self._answered:
+            self._book(quote=0, outcome="abandoned")
+        else:
+            offer = self._ticket.offers[self._position - 1]
+            if not self._began:
+                self._meter = Meter()  # nothing of it was relayed
+            input_tokens, output_tokens = self._tokens(offer, complete=False)
+            self._book(
+                quote=self._position, outcome="hung_up", input_tokens=input_tokens, output_tokens=output_tokens
+            )
+
+    def _book(self, *, quote: int, outcome: str, input_tokens: int = 0, output_tokens: int = 0) -> "asyncio.Future[Receipt]":
+        """Put the ending on its way to the books; from here on nothing can take it back."""
+        self._booked = True
+        call, meter = self._call, self._meter
+        offer = self._ticket.offers[max(self._position, 1) - 1]
+        return self._traffic.settlement.submit(
+            Ending(
+                charge=self._ticket.charge,
+                quote=quote,
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                outcome=outcome,
+                success=quote > 0,
+                model_asked=call.model,
+                model=offer.model,
+                provider=offer.kind if quote else "",
+                server=offer.server_id if quote else None,
+                endpoint=call.endpoint,
+                streamed=call.stream,
+                attempts=max(self._position, 1),
+                claimed_input=meter.claimed_input,
+                claimed_output=meter.claimed_output,
+                input_bytes=call.prompt_bytes,
+                output_bytes=meter.output_bytes,
+                ttft_ms=self._ttft_ms,
+                latency_ms=self._elapsed_ms(),
+                failed_servers=tuple(self._failed),
+            )
+        )
+
+    # ------------------------------------------------------------------------------------------------- sending
+
+    async def _relay(self, data: bytes) -> None:
+        if not self._began:
+            reach("first_byte", self._traffic.crash_at)
+            await self._start(200, b"text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
+        self._sending = True
+        await self._send_message({"type": "http.response.body", "body": data, "more_body": True})
+        self._sending = False
+        reach("relayed_some", self._traffic.crash_at)
+
+    async def _finish(self, data: bytes) -> None:
+        if not self._began:
+            await self._start(200, b"text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
+        self._over = True
+        await self._send_message({"type": "http.response.body", "body": data})
+
+    async def _answer_whole(self, status: int, body: bytes, extra: Headers | None = None) -> None:
+        await self._start(status, b"application/json", [(b"content-length", b"%d" % len(body)), *(extra or [])])
+        self._over = True
+        await self._send_message({"type": "http.response.body", "body": body})
+
+    async def _fail(self, error: ApiError) -> None:
+        """As a status while none was sent, as an event afterwards (without [DONE])."""
+        if self._began:
+            await self._finish(wire.error_event(error))
+        else:
+            extra = [(b"retry-after", b"%d" % error.retry_after_s)] if error.retry_after_s else []
+            await self._answer_whole(error.status, error.body(), extra)
+
+    async def _start(self, status: int, content_type: bytes, extra: Headers) -> None:
+        self._began = True
+        headers = [(b"content-type", content_type), *self._headers, *extra]
+        await self._send_message({"type": "http.response.start", "status": status, "headers": headers})
+
+    # ------------------------------------------------------------------------------------------------- counting
+
+    def _tokens(self, offer: LiveOffer, *, complete: bool) -> tuple[int, int]:
+        """(input, output) tokens to bill, never above what was admitted."""
+        call, meter = self._call, self._meter
+        output_tokens = meter.output_tokens(
+            bytes_per_token=offer.bytes_per_token, output_max=self._ticket.output_max * call.choices, complete=complete
+        )
+        return min(meter.input_tokens(call, offer.bytes_per_token), self._ticket.input_max), output_tokens
+
+    def _usage_block(self, input_tokens: int, output_tokens: int) -> dict[str, Any]:
+        """What is billed, plus the server's details."""
+        usage: dict[str, Any] = {"prompt_tokens": input_tokens}
+        if self._call.endpoint != wire.EMBEDDINGS:
+            usage["completion_tokens"] = output_tokens
+        usage["total_tokens"] = input_tokens + output_tokens
+        for name in SERVERS_USAGE_FIELDS:
+            if isinstance(details := self._usage.get(name), dict):
+                usage[name] = details
+        return usage
+
+    def _make_shell(self, offer: LiveOffer, kind: str) -> dict[str, Any]:
+        """The fields around the choices: ours, whatever the server calls itself."""
+        return {
+            "id": ID_PREFIXES[self._call.endpoint] + self._ticket.charge,
+            "object": kind,
+            "created": self._created,
+            "model": offer.model,
+        }
+
+    def _note_failure(self, offer: LiveOffer, failure: Failure) -> None:
+        log.info("attempt.failed", server=offer.server_id, charge=self._ticket.charge, cause=failure.cause)
+        if failure.retry_after_s is not None:
+            self._traffic.load.paused(offer.server_id, failure.retry_after_s)
+        if not failure.neutral:
+            self._failed.append(offer.server_id)
+            self._traffic.load.failed(offer.server_id, at_once=failure.locked_out)
+
+    def _elapsed_ms(self) -> int:
+        return round((self._loop.time() - self._started_at) * 1_000)

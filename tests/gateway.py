@@ -1,0 +1,66 @@
+"""The real application under uvicorn, in a thread of the test process, on the test database."""
+
+import asyncio
+import socket
+import threading
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+
+from neuralgate import asgi
+
+
+class RunningGateway:
+    """`with RunningGateway(**settings) as gateway: gateway.url`. Settings override those of Django."""
+
+    def __init__(self, **overrides: Any) -> None:
+        from django.test import override_settings
+
+        self._overrides = override_settings(**overrides)
+
+    def __enter__(self) -> "RunningGateway":
+        from django.db import connection
+        from psycopg.conninfo import make_conninfo
+
+        parameters = connection.get_connection_params()
+        dsn = make_conninfo(
+            **{name: parameters[name] for name in ("host", "port", "dbname", "user", "password") if parameters.get(name)}
+        )
+        self._overrides.enable()
+        from django.conf import settings
+
+        settings.DATABASE_DSN = dsn
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        config = uvicorn.Config(
+            asgi.Application(), loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False,
+            timeout_graceful_shutdown=5, server_header=False,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True, name="gateway")
+        self._thread.start()
+        for _ in range(1_000):
+            if self._server.started:
+                return self
+            self._started.wait(0.01)
+        raise RuntimeError("the gateway did not start")
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=config_loop) as runner:
+            runner.run(self._server.serve([self._socket]))
+
+    def __exit__(self, *details: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._server.should_exit = True
+        self._thread.join(15)
+        self._socket.close()
+        self._overrides.disable()
+
+
+def config_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
