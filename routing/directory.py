@@ -1,6 +1,8 @@
 """This process's copy of what is for sale: replaced whole on NOTIFY, every second, and when found stale."""
 
 import asyncio
+import math
+import time
 from collections.abc import Mapping, Sequence
 
 import psycopg
@@ -35,6 +37,7 @@ class Directory:
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._next_heartbeat = 0.0
+        self._loaded_s = -math.inf
         self.processes = 1
 
     async def start(self) -> None:
@@ -59,11 +62,14 @@ class Directory:
     def all_offers(self) -> list[LiveOffer]:
         return [offer for group in self._offers.values() for offer in group]
 
-    async def reload(self) -> None:
-        """Read everything anew; concurrent callers share the connection one after the other."""
+    async def reload(self, *, since_s: float = math.inf) -> None:
+        """Read everything anew, unless that was begun after since_s (monotonic); callers wait for each other."""
         async with self._lock:
+            now = time.monotonic()
+            if self._loaded_s >= since_s:
+                return
             connection = await self._connected()
-            now = asyncio.get_running_loop().time()
+            self._loaded_s = now
             if now >= self._next_heartbeat:
                 await connection.execute(HEARTBEAT, [self._boot])
                 cursor = await connection.execute(LIVE_PROCESSES, [self._dead_after_s])

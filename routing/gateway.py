@@ -157,18 +157,20 @@ class Gateway:
     async def _admit(self, call: Call, digest: bytes, headers: Headers) -> Ticket:
         """Choose servers and take the hold; again when the choice was made from a stale copy."""
         for _ in range(STALE_TRIES):
+            arrived_s = time.monotonic()
             try:
                 offers, free_local = self._choose(call)
             except ApiError:
                 await self._authenticate(digest)
-                raise
+                await self._directory.reload(since_s=arrived_s)  # it may have been registered this moment
+                offers, free_local = self._choose(call)
             application = admission.apply(
                 digest, call, offers, free_local=free_local, output_max=self._config.output_tokens_max
             )
             verdict = await self._ask(application)
             if verdict.status != "stale":
                 break
-            await self._directory.reload()
+            await self._directory.reload(since_s=time.monotonic())
         else:
             raise envelope.NO_SERVER
         now_s = time.time()

@@ -37,7 +37,7 @@ def unique(name: str) -> str:
 
 def person(name: str = "alice", *, tier: str = "internal", sold_nanos: int = 0) -> Person:
     """A customer with the welcome credit of 5 USD, more if sold, and one key."""
-    user = User.objects.create_user(f"{unique(name)}@example.org", "correct horse battery")
+    user = User.objects.create_user(f"{unique(name)}@example.org")
     customer = ledger.open_customer(user=user, tier=tier)
     if sold_nanos:
         ledger.sell(customer=customer, amount_nanos=sold_nanos, reference="test", reason="test")

@@ -3,11 +3,13 @@
 import asyncio
 import socket
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
 import uvicorn
 
+from hosting.models import Server
 from neuralgate import asgi
 
 
@@ -34,8 +36,9 @@ class RunningGateway:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self._application = asgi.Application()
         config = uvicorn.Config(
-            asgi.Application(), loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False,
+            self._application, loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False,
             timeout_graceful_shutdown=5, server_header=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
@@ -48,6 +51,17 @@ class RunningGateway:
                 return self
             self._started.wait(0.01)
         raise RuntimeError("the gateway did not start")
+
+    def wait_for(self, server: Server) -> None:
+        """Until the gateway knows this server in this version."""
+        for _ in range(500):
+            gateway = self._application._gateway
+            offers = gateway._directory.all_offers() if gateway else []
+            server.refresh_from_db()
+            if any((o.server_id, o.server_version) == (server.pk, server.version) for o in offers):
+                return
+            time.sleep(0.01)
+        raise RuntimeError("the gateway does not hear of new servers")
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=config_loop) as runner:
