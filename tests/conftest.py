@@ -2,6 +2,7 @@
 customers and hosters instead of cleaning up; nothing may rely on a table being empty."""
 
 import datetime as dt
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def django_db_setup(django_test_environment: None, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:  # type: ignore[no-untyped-def]
     """One database for each worker, without the wrapping transactions and truncations of pytest-django."""
+    connection.settings_dict["TEST"]["NAME"] = f"test_{os.getpid()}"  # several runs at once must not meet
     with django_db_blocker.unblock():
         databases = setup_databases(verbosity=0, interactive=False)
         yield
