@@ -1,0 +1,42 @@
+"""Nanodollars to what people and programs read: the only place that knows that a dollar is 10⁹ of them."""
+
+NANOS_PER_USD = 10**9
+NANOS_PER_MICRODOLLAR = 10**3
+CENT_DIGITS = 2
+
+
+def usd(amount_nanos: int) -> float:
+    """Dollars as a JSON number: 24_800 → 0.0000248.
+
+    Integer division in Python rounds once, to the nearest double, whose shortest text has all nine decimals
+    of any amount below a million dollars (15 digits). For showing only; nothing is ever computed with it.
+    """
+    return amount_nanos / NANOS_PER_USD
+
+
+def microdollars(amount_nanos: int) -> int:
+    """Millionths of a dollar, rounded half up: 1_500 → 2."""
+    return (amount_nanos + NANOS_PER_MICRODOLLAR // 2) // NANOS_PER_MICRODOLLAR
+
+
+def decimal(amount_nanos: int) -> str:
+    """Dollars in plain digits without an exponent, exact at any size: 24_800 → "0.0000248", 0 → "0"."""
+    whole, digits = _parts(amount_nanos)
+    return f"{whole}.{digits}" if digits else whole
+
+
+def text(amount_nanos: int) -> str:
+    """Dollars for a page, exact, with at least the cents: "$5.00", "$0.0001", "-$0.50"."""
+    whole, digits = _parts(abs(amount_nanos))
+    return f"{'-' if amount_nanos < 0 else ''}${whole}.{digits.ljust(CENT_DIGITS, '0')}"
+
+
+def price(price_nanos: int) -> str:
+    """A price in nanodollars per token as people compare it: 100 → "$0.10 per 1M tokens"."""
+    return f"{text(price_nanos * 1_000_000)} per 1M tokens"
+
+
+def _parts(amount_nanos: int) -> tuple[str, str]:
+    """(whole dollars with their sign, the decimals without trailing zeros)."""
+    whole, rest = divmod(abs(amount_nanos), NANOS_PER_USD)
+    return f"{'-' if amount_nanos < 0 else ''}{whole}", f"{rest:09}".rstrip("0")
