@@ -1,0 +1,76 @@
+"""GET /v1/models and /v1/models/{id}: the market, in OpenAI's shape and with prices and scores."""
+
+from dataclasses import replace
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts import envelope
+from accounts.api import Endpoint
+from hosting import market
+
+
+class PriceRange(serializers.Serializer[Any]):
+    min = serializers.IntegerField(allow_null=True)
+    max = serializers.IntegerField(allow_null=True)
+
+
+class Pricing(serializers.Serializer[Any]):
+    input = PriceRange()
+    output = PriceRange()
+
+
+class ModelShape(serializers.Serializer[Any]):
+    """Prices are nanodollars per token (100 = 0.10 USD per 1M tokens); `auto` has none of its own."""
+
+    id = serializers.CharField()
+    object = serializers.CharField(default="model")
+    created = serializers.IntegerField(help_text="seconds since 1970")
+    owned_by = serializers.CharField(help_text="neuralgate, or hoster:<name> of the cheapest server")
+    price_per_input_token = serializers.IntegerField(allow_null=True)
+    price_per_output_token = serializers.IntegerField(allow_null=True)
+    pricing = Pricing()
+    context_window = serializers.IntegerField(help_text="tokens, of the roomiest server")
+    servers = serializers.IntegerField(help_text="how many servers sell it now")
+    health = serializers.FloatField(help_text="0…1, of the best server")
+    trust = serializers.FloatField(help_text="0…1, of the best server")
+
+
+class ServerShape(serializers.Serializer[Any]):
+    owner = serializers.CharField()
+    kind = serializers.CharField(help_text="local, hoster or cloud")
+    price_per_input_token = serializers.IntegerField()
+    price_per_output_token = serializers.IntegerField()
+    context_window = serializers.IntegerField()
+    health = serializers.FloatField()
+    trust = serializers.FloatField()
+    status = serializers.CharField(help_text="active, warned or probation")
+
+
+class ModelDetailShape(ModelShape):
+    servers = ServerShape(many=True, source="offers")  # type: ignore[assignment]
+
+
+class ModelListShape(serializers.Serializer[Any]):
+    object = serializers.CharField()
+    data = ModelShape(many=True)  # type: ignore[assignment]  # OpenAI's name; DRF takes it for a field
+
+
+class Models(Endpoint):
+    @extend_schema(operation_id="models", responses=ModelListShape)
+    def get(self, request: Request) -> Response:
+        """Every model that can be called now, `auto` first."""
+        return Response(ModelListShape({"object": "list", "data": market.listings()}).data)
+
+
+class Model(Endpoint):
+    @extend_schema(operation_id="model", responses=ModelDetailShape)
+    def get(self, request: Request, model_id: str) -> Response:
+        """One model with its servers, the cheapest first."""
+        found = market.listing(model_id)
+        if found is None:
+            raise replace(envelope.MODEL_NOT_FOUND)
+        return Response(ModelDetailShape(found).data)
