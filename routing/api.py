@@ -104,4 +104,4 @@ def _asked(shape: type[shapes.Days], request: Request) -> dict[str, Any]:
 
 
 def _customer_id(request: Request) -> int:
-    return request.auth.customer_id  # type: ignore[union-attr, no-any-return]
+    return request.auth.customer_id  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""Reads for /v1/earnings: what a hoster's servers earned (hourly sums) and where that money is (the ledger)."""
+"""Reads for /v1/earnings: what a hoster's servers earned (hourly sums), where that money is (the ledger)."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -19,9 +19,10 @@ SELECT h.name, coalesce(sum(m.amount_nanos), 0)::bigint, min(m.matures_at),
   LEFT JOIN billing_maturity m ON m.account_id = p.id
  WHERE h.customer_id = %(customer)s GROUP BY h.id
 """
-# Each of these reads a range of routing_offerhour_once (server, hour, model) for each of the hoster's servers.
+# Each reads a range of routing_offerhour_once (server, hour, model) for each of the hoster's servers.
 OF_HOSTER = """
-  FROM routing_offerhour u JOIN hosting_server s ON s.id = u.server_id JOIN hosting_hoster h ON h.id = s.hoster_id
+  FROM routing_offerhour u
+  JOIN hosting_server s ON s.id = u.server_id JOIN hosting_hoster h ON h.id = s.hoster_id
  WHERE h.customer_id = %(customer)s AND u.hour >= %(since)s
 """
 BY_MODEL = f"""
@@ -39,8 +40,8 @@ SELECT u.model_id, date_trunc('day', u.hour, 'UTC') AS day, {SUMS} {OF_HOSTER}
 class Statement:
     """A hoster's money. For a customer who hosts nothing: hoster None, zeros, empty lists.
 
-    total_earned is net of the fee, over the period. pending waits for its 24 hours. available is what the linked
-    customer account can spend now (posted − held): released earnings and any other credit are one balance.
+    total_earned is net of the fee, over the period. pending waits for its 24 hours. available is what the
+    linked customer account can spend now (posted − held): released earnings and other credit are one balance.
     """
 
     hoster: str | None = None

@@ -20,14 +20,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COLUMNS = (
-    "timestamp", "model", "provider", "input_tokens", "output_tokens", "total_tokens", "cost_usd", "latency_ms",
-    "success",
+    "timestamp", "model", "provider", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
+    "latency_ms", "success",
 )  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")  # what spreadsheets may run
 
 PAGE = """
--- a range of routing_inferencerequest_customer (customer, id); ids are in order of admission, so the lower bound of
--- the ids (a day early: a request is booked after its id was made) keeps old partitions out
+-- a range of routing_inferencerequest_customer (customer, id); ids are in order of admission, so their lower
+-- bound (a day early: a request is booked after its id was made) keeps old partitions out
 SELECT id, created_at, model_id, provider, input_tokens, output_tokens, cost_nanos, latency_ms, success
   FROM routing_inferencerequest
  WHERE customer_id = %(customer)s AND id > %(after)s AND created_at >= %(since)s AND created_at < %(until)s
@@ -115,7 +115,7 @@ def record(
 
 
 def harmless(cell: str) -> str:
-    """Text that no spreadsheet takes for a formula: a customer may have asked for a model named `=HYPERLINK(…)`."""
+    """Text that no spreadsheet takes for a formula: somebody may sell a model named `=HYPERLINK(…)`."""
     return f"'{cell}" if cell.lstrip(" ").startswith(FORMULA_STARTS) else cell
 
 

@@ -27,7 +27,7 @@ def begin(moment: dt.datetime, interval: str) -> dt.datetime:
 def series(now: dt.datetime, days: int, interval: str) -> list[dt.datetime]:
     """The start of every period from `since(now, days)` to now, oldest first.
 
-    The first week or month may begin before the statement does; it then counts only what the statement covers.
+    The first week or month may begin before the statement does; it counts only what the statement covers.
     """
     start = begin(since(now, days), interval)
     found = []

@@ -1,4 +1,4 @@
-"""The part of the OpenAPI document that no DRF view describes: inference, the export, and the error envelope."""
+"""The part of the OpenAPI document that no DRF view describes: inference, the export, the error envelope."""
 
 from typing import Any
 
@@ -68,11 +68,11 @@ ERROR: Json = {
     },
 }
 ERRORS: Json = {
-    "4XX": "400 not understood · 401 bad key · 402 not enough credit · 403 not allowed · 404 not found · 429 too many "
-    "requests, with `Retry-After`",
-    "5XX": "502 and 504 every server failed · 503 nobody can serve now, with `Retry-After`; nothing was charged",
+    "4XX": "400 not understood · 401 bad key · 402 not enough credit · 403 not allowed · 404 not found · "
+    "429 too many requests, with `Retry-After`",
+    "5XX": "502 and 504 every server failed · 503 nobody can serve, with `Retry-After`; nothing is charged",
 }
-SECURITY = [{"bearerKey": []}]
+SECURITY: list[dict[str, list[str]]] = [{"bearerKey": []}]
 
 
 def describe_the_rest(result: Json, generator: Any, request: Any, public: bool) -> Json:

@@ -14,19 +14,19 @@ from routing import periods
 
 
 @extend_schema_field(OpenApiTypes.DOUBLE)
-class Usd(serializers.Field):  # type: ignore[type-arg]
+class Usd(serializers.Field):
     def to_representation(self, value: int) -> float:
         return money.usd(value)
 
 
 @extend_schema_field(OpenApiTypes.INT64)
-class Microdollars(serializers.Field):  # type: ignore[type-arg]
+class Microdollars(serializers.Field):
     def to_representation(self, value: int) -> int:
         return money.microdollars(value)
 
 
 @extend_schema_field(OpenApiTypes.DATETIME)
-class Moment(serializers.Field):  # type: ignore[type-arg]
+class Moment(serializers.Field):
     def to_representation(self, value: Any) -> str:
         return periods.text(value)
 

@@ -1,4 +1,4 @@
-"""Reads for /v1/usage: balance, limits and hourly sums of one customer, in nanodollars, tokens and milliseconds."""
+"""Reads for /v1/usage: a customer's balance, limits and hourly sums; money in nanodollars, time in ms."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ SUMS = """
        coalesce(sum(u.latency_ms_sum), 0)::bigint
 """
 STANDING = """
--- one customer and at most one row each of the account (customer, kind) and of both windows (customer, span, start)
+-- one customer, at most one row of the account (customer, kind) and of each window (customer, span, start)
 SELECT coalesce(a.posted_nanos - a.held_nanos, 0), coalesce(m.requests, 0), coalesce(d.requests, 0),
        t.requests_per_minute, t.requests_per_day
   FROM accounts_customer c
