@@ -9,8 +9,8 @@ USAGE_HOURS = Invariant(
            format('key %s at %s: hours say %s, charges say %s (requests, input, output, gross, fee, net)',
                   coalesce(u.key_id, c.key_id), coalesce(u.hour, c.hour), u.sums, c.sums)
       FROM (SELECT customer_id, key_id, hour,
-                   ARRAY[sum(requests), sum(input_tokens), sum(output_tokens), sum(gross_nanos), sum(fee_nanos),
-                         sum(net_nanos)] AS sums
+                   ARRAY[sum(requests), sum(input_tokens), sum(output_tokens), sum(gross_nanos),
+                         sum(fee_nanos), sum(net_nanos)] AS sums
               FROM routing_usagehour GROUP BY customer_id, key_id, hour) AS u
       FULL JOIN (SELECT a.customer_id, c.key_id, date_trunc('hour', c.settled_at, 'UTC') AS hour,
                         ARRAY[count(*), sum(c.input_tokens), sum(c.output_tokens), sum(c.gross_nanos),
@@ -25,9 +25,10 @@ OFFER_HOURS = Invariant(
     "a hoster's hourly sums are the sums of the charges paid to it",
     """
     SELECT 'customer ' || coalesce(o.customer_id, c.customer_id),
-           format('as a hoster, at %s: hours say %s, charges say %s (gross, fee, net)', coalesce(o.hour, c.hour),
-                  o.sums, c.sums)
-      FROM (SELECT h.customer_id, o.hour, ARRAY[sum(o.gross_nanos), sum(o.fee_nanos), sum(o.net_nanos)] AS sums
+           format('as a hoster, at %s: hours say %s, charges say %s (gross, fee, net)',
+                  coalesce(o.hour, c.hour), o.sums, c.sums)
+      FROM (SELECT h.customer_id, o.hour,
+                   ARRAY[sum(o.gross_nanos), sum(o.fee_nanos), sum(o.net_nanos)] AS sums
               FROM routing_offerhour o JOIN hosting_server s ON s.id = o.server_id
               JOIN hosting_hoster h ON h.id = s.hoster_id GROUP BY 1, 2) AS o
       FULL JOIN (SELECT a.customer_id, date_trunc('hour', c.settled_at, 'UTC') AS hour,
@@ -45,9 +46,10 @@ REQUESTS = Invariant(
     SELECT 'charge ' || coalesce(c.id, r.id),
            CASE WHEN r.id IS NULL THEN format('posted with gross %s, but there is no request', c.gross_nanos)
                 WHEN c.id IS NULL THEN 'there is a request, but no charge'
-                ELSE format('request: cost %s, tokens %s + %s, customer %s; charge (%s): %s, %s + %s, customer %s',
-                            r.cost_nanos, r.input_tokens, r.output_tokens, r.customer_id, c.state, c.gross_nanos,
-                            c.input_tokens, c.output_tokens, a.customer_id) END
+                ELSE format('request: cost %s, tokens %s + %s, customer %s; '
+                            'charge (%s): %s, %s + %s, customer %s',
+                            r.cost_nanos, r.input_tokens, r.output_tokens, r.customer_id, c.state,
+                            c.gross_nanos, c.input_tokens, c.output_tokens, a.customer_id) END
       FROM billing_charge c JOIN billing_ledgeraccount a ON a.id = c.account_id
       FULL JOIN routing_inferencerequest r ON r.id = c.id
      WHERE r.id IS NULL AND c.state = 'posted' OR c.id IS NULL

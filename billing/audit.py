@@ -1,0 +1,51 @@
+"""Recompute every invariant of the books from the transfers and charges, and report what differs."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
+
+from billing.invariants import INVARIANTS, Invariant
+
+STATEMENT_TIMEOUT_S = 600
+ROWS_MAX = 1_000  # differences of one invariant that are brought back
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One row that breaks an invariant: `subject` names it (`account 17`), `detail` says the amounts."""
+
+    invariant: str
+    subject: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.subject}: {self.detail}"
+
+
+def audit() -> list[Difference]:
+    """Every difference in the books now; empty when they are sound."""
+    with snapshot() as cursor:
+        return differences(cursor, INVARIANTS)
+
+
+@contextmanager
+def snapshot() -> Iterator[CursorWrapper]:
+    """A cursor whose statements all see the same moment, can change nothing and may take long."""
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'")
+        yield cursor
+
+
+def differences(cursor: CursorWrapper, invariants: Sequence[Invariant]) -> list[Difference]:
+    """What these invariants find, at most ROWS_MAX of each."""
+    found = []
+    for invariant in invariants:
+        cursor.execute(invariant.sql)
+        found += [
+            Difference(invariant.name, subject, detail) for subject, detail in cursor.fetchmany(ROWS_MAX)
+        ]
+    return found
