@@ -1,0 +1,121 @@
+"""Who is calling, in the admin; and what the read-only pages of the other apps share.
+
+Users come in by signing up or by `manage.py create_customer`, which open their ledger accounts too.
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+
+from accounts.models import ApiKey, Customer, Tier, User
+
+COUNTED_MAX = 10_000
+
+
+class BoundedPaginator(Paginator):
+    """Counts no further than COUNTED_MAX rows: a table of millions opens as fast as a small one."""
+
+    @cached_property
+    def count(self) -> int:
+        return self.object_list[:COUNTED_MAX].count()  # type: ignore[attr-defined]  # always a query here
+
+
+class ReadOnly(admin.ModelAdmin):
+    """For rows that only the program writes: nothing can be added, changed or deleted here."""
+
+    show_full_result_count = False
+    paginator = BoundedPaginator
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class PersonAdmin(UserAdmin):
+    """Only what an operator decides: blocked or not, staff or not, and the permissions of staff."""
+
+    ordering = ["email"]
+    list_display = ["email", "is_active", "is_staff", "date_joined", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser"]
+    search_fields = ["email"]
+    readonly_fields = ["email", "date_joined", "last_login"]
+    fieldsets = [
+        (None, {"fields": ["email", "password", "is_active"]}),
+        ("Staff", {"fields": ["is_staff", "is_superuser", "groups", "user_permissions"]}),
+        ("Dates", {"fields": ["date_joined", "last_login"]}),
+    ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Tier)
+class TierAdmin(admin.ModelAdmin):
+    """Limits act on the next request; an empty limit means none."""
+
+    list_display = ["name", "requests_per_minute", "tokens_per_minute", "requests_per_day"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Customer)
+class CustomerAdmin(admin.ModelAdmin):
+    """The tier is all that can be changed."""
+
+    list_display = ["user", "tier", "created_at"]
+    list_filter = ["tier"]
+    list_select_related = ["user", "tier"]
+    search_fields = ["user__email"]
+    readonly_fields = ["user", "created_at"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(ReadOnly):
+    """Keys are made by their owners and shown once; here they can be looked at and revoked."""
+
+    list_display = [
+        "visible_part",
+        "name",
+        "customer",
+        "created_at",
+        "last_used_at",
+        "expires_at",
+        "revoked_at",
+    ]
+    list_select_related = ["customer__user"]
+    search_fields = ["visible_part", "name", "customer__user__email"]
+    actions = ["revoke"]
+
+    def has_revoke_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("accounts.change_apikey")
+
+    @admin.action(description="Revoke the selected keys, at once and for good", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        keys = list(queryset.filter(revoked_at=None))
+        queryset.filter(revoked_at=None).update(revoked_at=Now())
+        for key in keys:
+            self.log_change(request, key, "revoked in the admin")
+        self.message_user(request, f"{len(keys)} keys revoked.")

@@ -1,0 +1,106 @@
+"""The books in the admin: everything can be read, nothing can be edited."""
+
+from typing import Any
+
+from django.contrib import admin
+
+from accounts.admin import ReadOnly
+from billing import money
+from billing.models import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
+
+
+def usd(field: str, words: str) -> Any:
+    """A column that shows a nanodollar field in dollars; sorted by the field."""
+
+    @admin.display(description=words, ordering=field)
+    def column(row: Any) -> str:
+        amount_nanos = getattr(row, field)
+        return "–" if amount_nanos is None else money.text(amount_nanos)
+
+    column.__name__ = field.removesuffix("_nanos")
+    return column
+
+
+@admin.register(LedgerAccount)
+class LedgerAccountAdmin(ReadOnly):
+    list_display = [
+        "id",
+        "kind",
+        "customer",
+        usd("posted_nanos", "posted"),
+        usd("held_nanos", "held"),
+        usd("earned_nanos", "of it earned"),
+        usd("bought_nanos", "of it bought"),
+    ]
+    list_filter = ["kind"]
+    list_select_related = ["customer__user"]
+    search_fields = ["customer__user__email"]
+
+
+@admin.register(Transfer)
+class TransferAdmin(ReadOnly):
+    """Found by id, charge or the e-mail address on either side."""
+
+    list_display = [
+        "id",
+        "created_at",
+        "kind",
+        "debit",
+        "credit",
+        usd("amount_nanos", "amount"),
+        "charge",
+        "reason",
+    ]
+    list_select_related = ["debit", "credit"]
+    list_filter = ["kind"]
+    search_fields = ["=id", "=charge", "=debit__customer__user__email", "=credit__customer__user__email"]
+    ordering = ["-id"]
+
+
+@admin.register(Charge)
+class ChargeAdmin(ReadOnly):
+    """Ordered by id, which is ordered by time."""
+
+    list_display = [
+        "id",
+        "created_at",
+        "state",
+        "account",
+        usd("hold_nanos", "hold"),
+        usd("gross_nanos", "gross"),
+        usd("fee_nanos", "fee"),
+        usd("net_nanos", "net"),
+        "void_reason",
+    ]
+    list_select_related = ["account"]
+    list_filter = ["state"]
+    search_fields = ["=id", "=account__customer__user__email"]
+    ordering = ["-id"]
+
+
+@admin.register(Maturity)
+class MaturityAdmin(ReadOnly):
+    list_display = [
+        "account",
+        "matures_at",
+        usd("amount_nanos", "amount"),
+        usd("payable_nanos", "of it payable"),
+    ]
+    list_select_related = ["account"]
+    ordering = ["matures_at"]
+
+
+@admin.register(SpendWindow)
+class SpendWindowAdmin(ReadOnly):
+    list_display = ["key", "starts_at", usd("spent_nanos", "spent"), usd("held_nanos", "held")]
+    list_select_related = ["key"]
+    search_fields = ["key__visible_part", "key__customer__user__email"]
+
+
+@admin.register(RateWindow)
+class RateWindowAdmin(ReadOnly):
+    list_display = ["customer", "span", "starts_at", "requests", "tokens"]
+    list_select_related = ["customer__user"]
+    list_filter = ["span"]
+    search_fields = ["customer__user__email"]
+    ordering = ["-starts_at"]

@@ -1,0 +1,75 @@
+"""Requests and their hourly sums in the admin: read, never edited. There is no prompt or answer to show."""
+
+from django.contrib import admin
+
+from accounts.admin import ReadOnly
+from billing.admin import usd
+from routing.models import GatewayProcess, InferenceRequest, OfferHour, UsageHour
+
+
+@admin.register(InferenceRequest)
+class InferenceRequestAdmin(ReadOnly):
+    """Ordered by id, which is ordered by time."""
+
+    list_display = [
+        "id",
+        "created_at",
+        "customer",
+        "model_id",
+        "provider",
+        "server",
+        "outcome",
+        "attempts",
+        "input_tokens",
+        "output_tokens",
+        usd("cost_nanos", "cost"),
+        "ttft_ms",
+        "latency_ms",
+    ]
+    list_select_related = ["customer__user", "server"]
+    list_filter = ["outcome", "provider", "streamed"]
+    search_fields = ["=id", "=customer__user__email"]
+    ordering = ["-id"]
+
+
+@admin.register(UsageHour)
+class UsageHourAdmin(ReadOnly):
+    list_display = [
+        "hour",
+        "customer",
+        "key",
+        "model_id",
+        "provider",
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        usd("gross_nanos", "cost"),
+    ]
+    list_select_related = ["customer__user", "key"]
+    list_filter = ["provider"]
+    search_fields = ["=customer__user__email", "=model_id"]
+    ordering = ["-hour", "-id"]
+
+
+@admin.register(OfferHour)
+class OfferHourAdmin(ReadOnly):
+    list_display = [
+        "hour",
+        "server",
+        "model_id",
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        usd("gross_nanos", "gross"),
+        usd("net_nanos", "net"),
+        "claims",
+    ]
+    list_select_related = ["server"]
+    search_fields = ["=server__name", "=model_id"]
+    ordering = ["-hour", "-id"]
+
+
+@admin.register(GatewayProcess)
+class GatewayProcessAdmin(ReadOnly):
+    list_display = ["boot", "started_at", "heartbeat_at"]
+    ordering = ["-heartbeat_at"]
