@@ -9,10 +9,12 @@ import functools
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.conf import settings
 from pyreqwest.client import Client, ClientBuilder
+from pyreqwest.exceptions import ConnectError, PyreqwestError
 
 from hosting import addresses
 from hosting.addresses import AddressRefused, Origin, Policy
@@ -20,11 +22,24 @@ from hosting.addresses import AddressRefused, Origin, Policy
 IDLE_CONNECTIONS_MAX = 256  # kept per client
 USER_AGENT = "NeuralGate"
 
+ASK_TIMEOUT_S = 10
+ASK_BODY_BYTES_MAX = 256 * 1024
+
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 
 class ConnectRefused(Exception):
     """No connection is made: the address is not allowed or the name not known. The words hold no secret."""
+
+
+class AskFailed(Exception):
+    """A question got no usable answer. The words are for the server's owner and hold no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: bytes
 
 
 async def open_client(base_url: str, *, guarded: bool, resolver: Resolver | None = None) -> Client:
@@ -39,19 +54,49 @@ async def open_client(base_url: str, *, guarded: bool, resolver: Resolver | None
     The client follows no redirect, uses no proxy, keeps no cookie, decompresses nothing and speaks HTTP/1.1.
     It sets a timeout for connecting only: the others belong to each request.
     """
-    builder = _builder()
     try:
         if not guarded:
             addresses.parse_provider_url(base_url)
-            return builder.build()
+            return _builder().build()
         rules = policy()
         origin = addresses.parse_base_url(base_url, rules)
-        if origin.address is None:
-            first = await _resolve(origin, rules, resolver or system_resolver)
-            builder = builder.resolve(origin.host, first, origin.port)
+        if origin.address is not None:
+            return _builder().build()
+        checked = await _resolve(origin, rules, resolver or system_resolver)
     except AddressRefused as refusal:
         raise ConnectRefused(str(refusal)) from None
-    return builder.build()
+    return _builder().resolve(origin.host, checked, origin.port).build()
+
+
+async def ask(
+    client: Client,
+    method: str,
+    url: str,
+    *,
+    token: str = "",
+    body: bytes | None = None,
+    timeout_s: float = ASK_TIMEOUT_S,
+) -> Answer:
+    """One bounded question outside of customers' requests: a health check, a probe at registration.
+
+    timeout_s: from connecting to the last byte. Of an answer other than 200 the body is not read.
+    Raises AskFailed.
+    """
+    request = client.request(method, url).timeout(timedelta(seconds=timeout_s))
+    if token:
+        request = request.header("authorization", f"Bearer {token}", is_sensitive=True)
+    if body is not None:
+        request = request.header("content-type", "application/json").body_bytes(body)
+    received = bytearray()
+    try:
+        async with request.build_streamed() as response:
+            while response.status == 200 and (piece := await response.body_reader.read_chunk()) is not None:
+                received += piece
+                if len(received) > ASK_BODY_BYTES_MAX:
+                    raise AskFailed(f"the answer is larger than {ASK_BODY_BYTES_MAX:,} bytes")
+            return Answer(response.status, bytes(received))
+    except (PyreqwestError, TimeoutError, ValueError) as error:
+        raise AskFailed(_words(error, timeout_s)) from None
 
 
 def policy() -> Policy:
@@ -81,6 +126,15 @@ async def _resolve(origin: Origin, rules: Policy, resolver: Resolver) -> str:
         raise ConnectRefused(f"The name {origin.host} has no address.")
     checked = [addresses.check_address(answer, scheme=origin.scheme, policy=rules) for answer in answers]
     return str(min(checked, key=lambda address: address.version))
+
+
+def _words(error: Exception, timeout_s: float) -> str:
+    """What the owner of a server is told. Never the library's own text, which may repeat what was sent."""
+    if isinstance(error, TimeoutError):
+        return f"no answer within {timeout_s:g} seconds"
+    if isinstance(error, ConnectError):
+        return "its certificate is not valid" if "certificate" in str(error) else "no connection"
+    return "the connection broke or the answer is not HTTP"
 
 
 def _builder() -> ClientBuilder:
