@@ -72,8 +72,13 @@ def prepare() -> None:
         call_command("migrate", verbosity=0, interactive=False)
         install_broker()
         schedule.install()
+    let_go()
+
+
+def let_go() -> None:
+    """Close our own connections to the database: until the end only the children need some."""
     connection.close()
-    connection.close_pool()  # type: ignore[attr-defined]  # its threads must not be there when children are forked
+    connection.close_pool()  # type: ignore[attr-defined]  # its threads must not be there when we fork
 
 
 def web(listener: socket.socket) -> list[Program]:
@@ -118,11 +123,6 @@ def answers_ready() -> bool:
         return False
     finally:
         client.close()
-
-
-def address() -> str:
-    """Where the operator's own browser finds it."""
-    return settings.PUBLIC_URL
 
 
 def _celery(command: str) -> tuple[str, ...]:

@@ -59,14 +59,21 @@ class Family:
     """`with Family() as family:` children started inside are gone outside.
 
     data_dir: whose embedded PostgreSQL the guard stops in an emergency; lock: a file whose lock it shares.
+    env: added to every child's environment.
     """
 
     def __init__(
-        self, *, data_dir: Path | None = None, lock: IO[str] | None = None, grace_s: float = 10.0
+        self,
+        *,
+        data_dir: Path | None = None,
+        lock: IO[str] | None = None,
+        grace_s: float = 10.0,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.data_dir = data_dir
         self.lock = lock
         self.grace_s = grace_s
+        self.env = env or {}
         self.children: list[Child] = []
         self.signals = 0
         self._end_of_life = _end_with_parent()
@@ -147,7 +154,7 @@ class Family:
         child.process = subprocess.Popen(
             program.command,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **program.env},
+            env={**os.environ, **self.env, **program.env},
             pass_fds=program.fds,
             start_new_session=True,
             preexec_fn=self._end_of_life,
