@@ -23,12 +23,12 @@ SELECT status, hold FROM routing_admit(
     ARRAY[%(servers)s], ARRAY[%(versions)s], %(boot)s, %(fee_bps)s, %(expiry)s, false)
 """
 SETTLE = """
-SELECT status, gross FROM routing_settle(
-    ARRAY[%(id)s], ARRAY[%(quote)s], ARRAY[%(input)s]::bigint[], ARRAY[%(output)s]::bigint[],
-    ARRAY[%(outcome)s], %(hold_s)s, ARRAY[%(model)s], ARRAY[%(model)s], ARRAY[%(provider)s],
-    ARRAY[%(server)s]::bigint[], ARRAY['chat.completions'], ARRAY[false], ARRAY[%(success)s], ARRAY[1],
-    ARRAY[%(input)s]::bigint[], ARRAY[%(output)s]::bigint[], ARRAY[1000]::bigint[], ARRAY[1000]::bigint[],
-    ARRAY[%(latency)s], ARRAY[%(latency)s], ARRAY['{}'])
+SELECT charge, status, gross FROM routing_settle(
+    %(id)s::uuid[], %(quote)s::int[], %(input)s::bigint[], %(output)s::bigint[], %(outcome)s::text[],
+    %(hold_s)s, %(model)s::text[], %(model)s::text[], %(provider)s::text[], %(server)s::bigint[],
+    %(endpoint)s::text[], %(streamed)s::boolean[], %(success)s::boolean[], %(attempts)s::int[],
+    %(input)s::bigint[], %(output)s::bigint[], %(bytes)s::bigint[], %(bytes)s::bigint[], %(latency)s::int[],
+    %(latency)s::int[], %(failed)s::text[])
 """
 
 
@@ -39,6 +39,8 @@ class Call:
     id: uuid.UUID
     offer: HostedModel
     hold_nanos: int
+    input_max: int
+    output_max: int
 
 
 def admit(
@@ -68,19 +70,33 @@ def admit(
         cursor.execute(ADMIT, parameters)
         status, hold_nanos = cursor.fetchone()
     assert status == "ok", status
-    return Call(parameters["id"], offer, hold_nanos)
+    return Call(parameters["id"], offer, hold_nanos, input_tokens, output_tokens)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a call ended: served by its offer, or (quote 0) by nobody."""
+
+    call: Call
+    quote: int = 1
+    input_tokens: int = 250
+    output_tokens: int = 250
+    outcome: str = "finished"
+    latency_ms: int = 1_000
+    failed_servers: tuple[int, ...] = ()
 
 
 def settle(call: Call, *, input_tokens: int = 250, output_tokens: int = 250, latency_ms: int = 1_000) -> int:
     """The call was served: what the customer paid, in nanodollars."""
-    status, gross_nanos = _settle(call, 1, input_tokens, output_tokens, "finished", latency_ms)
+    ending = Ending(call, input_tokens=input_tokens, output_tokens=output_tokens, latency_ms=latency_ms)
+    ((_, status, gross_nanos),) = end(ending)
     assert status == "posted", status
     return gross_nanos
 
 
-def void(call: Call, *, outcome: str = "upstream_failed", latency_ms: int = 1_000) -> None:
+def void(call: Call, *, outcome: str = "upstream_failed") -> None:
     """The call failed: nothing is paid."""
-    status, _ = _settle(call, 0, 0, 0, outcome, latency_ms)
+    ((_, status, _),) = end(Ending(call, 0, 0, 0, outcome))
     assert status == "voided", status
 
 
@@ -91,6 +107,36 @@ def book(
     call = admit(who, offer, free=free, **tokens)
     settle(call, latency_ms=latency_ms, **tokens)
     return call
+
+
+def end(*endings: Ending) -> list[tuple[uuid.UUID, str, int]]:
+    """Settle a batch: (id, status, nanodollars) of each call."""
+    servers = [ending.call.offer.server for ending in endings]
+    parameters = {
+        "id": [ending.call.id for ending in endings],
+        "quote": [ending.quote for ending in endings],
+        "input": [ending.input_tokens for ending in endings],
+        "output": [ending.output_tokens for ending in endings],
+        "outcome": [ending.outcome for ending in endings],
+        "hold_s": EARNINGS_HOLD_S,
+        "model": [ending.call.offer.model_id for ending in endings],
+        "provider": [
+            server.kind if ending.quote else "" for ending, server in zip(endings, servers, strict=True)
+        ],
+        "server": [
+            server.pk if ending.quote else None for ending, server in zip(endings, servers, strict=True)
+        ],
+        "endpoint": ["chat.completions"] * len(endings),
+        "streamed": [False] * len(endings),
+        "success": [ending.outcome == "finished" for ending in endings],
+        "attempts": [1 + len(ending.failed_servers) for ending in endings],
+        "bytes": [1_000] * len(endings),
+        "latency": [ending.latency_ms for ending in endings],
+        "failed": [f"{{{','.join(map(str, ending.failed_servers))}}}" for ending in endings],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(SETTLE, parameters)
+        return cursor.fetchall()
 
 
 def payee(server: Server) -> int:
@@ -108,25 +154,3 @@ def new_id() -> uuid.UUID:
     tail = bytearray(os.urandom(9))
     tail[0], tail[2] = 0x70 | tail[0] & 0x0F, 0x80 | tail[2] & 0x3F
     return uuid.UUID(bytes=milliseconds.to_bytes(6) + bytes(tail) + b"\0")
-
-
-def _settle(
-    call: Call, quote: int, input_tokens: int, output_tokens: int, outcome: str, latency_ms: int
-) -> tuple[str, int]:
-    server = call.offer.server
-    parameters = {
-        "id": call.id,
-        "quote": quote,
-        "input": input_tokens,
-        "output": output_tokens,
-        "outcome": outcome,
-        "hold_s": EARNINGS_HOLD_S,
-        "model": call.offer.model_id,
-        "provider": server.kind if quote else "",
-        "server": server.pk if quote else None,
-        "success": outcome == "finished",
-        "latency": latency_ms,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(SETTLE, parameters)
-        return cursor.fetchone()

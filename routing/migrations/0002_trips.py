@@ -230,12 +230,14 @@ BEGIN
     WITH settled AS (
         SELECT s.*, u.* FROM unnest(s_ids, s_status, s_customer, s_key, s_gross)
                AS s (charge, status, customer, key, gross)
-          JOIN unnest(ids, quotes, inputs, outputs, reasons, models_asked, models, providers, servers, endpoints,
-                      streamed, successes, attempts, claimed_inputs, claimed_outputs, input_bytes, output_bytes,
-                      ttfts_ms, latencies_ms)
-               AS u (id, quote, input, output, reason, model_asked, model, provider, server, endpoint, streamed,
-                     success, attempts, claimed_input, claimed_output, in_bytes, out_bytes, ttft, latency)
-            ON u.id = s.charge
+          JOIN (SELECT DISTINCT ON (e.id) e.*  -- the first ending of a call wins, as in billing_settle
+                  FROM unnest(ids, quotes, inputs, outputs, reasons, models_asked, models, providers, servers,
+                              endpoints, streamed, successes, attempts, claimed_inputs, claimed_outputs, input_bytes,
+                              output_bytes, ttfts_ms, latencies_ms) WITH ORDINALITY
+                       AS e (id, quote, input, output, reason, model_asked, model, provider, server, endpoint,
+                             streamed, success, attempts, claimed_input, claimed_output, in_bytes, out_bytes, ttft,
+                             latency, ord)
+                 ORDER BY e.id, e.ord) AS u ON u.id = s.charge
          WHERE s.status IN ('posted', 'voided')
     ), written AS (
         INSERT INTO routing_inferencerequest
@@ -291,7 +293,9 @@ BEGIN
              WHERE w.server_id IS NOT NULL AND w.success
             UNION ALL
             SELECT f.server, 0, 1, 0, 0 FROM unnest(won) AS w
-              JOIN unnest(ids, failed_servers) AS u (id, failed) ON u.id = w.id,
+              JOIN (SELECT DISTINCT ON (e.id) e.id, e.failed
+                      FROM unnest(ids, failed_servers) WITH ORDINALITY AS e (id, failed, ord)
+                     ORDER BY e.id, e.ord) AS u ON u.id = w.id,
                    unnest(u.failed::bigint[]) AS f (server)) AS o (server, served, failed, ttft, latency)
      GROUP BY 1 ORDER BY 1
     ON CONFLICT (server_id, minute) DO UPDATE
