@@ -141,7 +141,7 @@ def test_the_job_looks_at_verified_servers_and_moves_their_scores(
 
 
 def test_looks_older_than_a_week_are_forgotten() -> None:
-    server, _ = factories.server("http://127.0.0.1:9")
+    server, _ = factories.server("http://127.0.0.1:41003")
     Server.objects.filter(pk=server.pk).update(verified_at=None)
     now = timezone.now()
     for days in (1, 6.9, 7.1, 30):

@@ -1,0 +1,113 @@
+"""The market in the admin. Servers come in by registration, which makes their keys and tokens.
+
+A token is never shown, and an address is never edited: it could be pointed elsewhere to harvest the token.
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from hosting.models import HealthCheck, HostedModel, Hoster, Server
+
+
+class ReadOnly:
+    """For rows that only the program writes."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class Kept:
+    """For rows that registration makes and that history points to."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ServersOfHoster(ReadOnly, admin.TabularInline):
+    model = Server
+    fields = ["name", "base_url", "slots", "verified_at", "draining", "health"]
+    show_change_link = True
+    extra = 0
+
+
+class ModelsOfServer(admin.TabularInline):
+    model = HostedModel
+    fields = [
+        "model_id",
+        "upstream_name",
+        "price_per_input_token",
+        "price_per_output_token",
+        "context_window",
+        "enabled",
+    ]
+    extra = 0
+    can_delete = False
+
+
+@admin.register(Hoster)
+class HosterAdmin(Kept, admin.ModelAdmin):
+    list_display = ["name", "customer", "status", "trust", "created_at"]
+    list_filter = ["status"]
+    search_fields = ["name", "customer__user__email"]
+    fields = ["name", "customer", "status", "status_reason", "trust", "created_at"]
+    readonly_fields = ["customer", "trust", "created_at"]
+    list_select_related = ["customer__user"]
+    inlines = [ServersOfHoster]
+
+
+@admin.register(Server)
+class ServerAdmin(Kept, admin.ModelAdmin):
+    list_display = [
+        "name",
+        "kind",
+        "hoster",
+        "base_url",
+        "verified_at",
+        "draining",
+        "health",
+        "health_checked_at",
+    ]
+    list_filter = ["kind", "draining"]
+    search_fields = ["name", "base_url", "hoster__name"]
+    list_select_related = ["hoster"]
+    fields = [
+        *("name", "kind", "hoster", "base_url", "slots", "draining", "verified_at", "verification_error"),
+        *("token_version", "health", "health_checked_at", "version", "created_at"),
+    ]
+    readonly_fields = [
+        *("kind", "hoster", "base_url", "verified_at", "verification_error"),
+        *("token_version", "health", "health_checked_at", "version", "created_at"),
+    ]
+    inlines = [ModelsOfServer]
+
+
+@admin.register(HostedModel)
+class HostedModelAdmin(Kept, admin.ModelAdmin):
+    list_display = [
+        *("model_id", "server", "price_per_input_token", "price_per_output_token"),
+        *("context_window", "enabled"),
+    ]
+    list_filter = ["enabled", "server__kind"]
+    search_fields = ["model_id", "server__name", "server__hoster__name"]
+    list_select_related = ["server"]
+    readonly_fields = ["server", "bytes_per_token", "created_at"]
+
+
+@admin.register(HealthCheck)
+class HealthCheckAdmin(ReadOnly, admin.ModelAdmin):
+    list_display = ["server", "checked_at", "ok", "latency_ms", "error"]
+    list_filter = ["ok"]
+    search_fields = ["server__name"]
+    list_select_related = ["server"]
+    show_full_result_count = False
