@@ -34,7 +34,7 @@ def pgmq_conn_string(dsn: str) -> str:
 
 
 def install_broker() -> None:
-    """Make pgmq's schema in our database when it serves as the broker; safe to call again and concurrently."""
+    """Make pgmq's schema in our database when it serves as the broker; safe to repeat, also at once."""
     if settings.CELERY_BROKER_URL:
         return
     from pgmq.install import get_embedded_install_sql
