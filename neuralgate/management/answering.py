@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
+from django.db import DatabaseError, ProgrammingError
 
 from hosting.addresses import AddressRefused
 from hosting.registration import RegistrationRefused
@@ -25,6 +25,8 @@ class AnsweringCommand(BaseCommand):
             answer = self.answer(**options)
         except (AddressRefused, RegistrationRefused, TermsRefused) as refusal:
             raise CommandError(str(refusal)) from None
+        except ProgrammingError:
+            raise CommandError("The database is not up to date. Run `manage.py migrate` first.") from None
         except DatabaseError as error:
             raise CommandError(
                 f"The database refused ({type(error).__name__}): {_first_line(error)}"

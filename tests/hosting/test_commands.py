@@ -264,3 +264,12 @@ def test_a_process_that_fails_ends_with_1_and_no_traceback() -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert "Traceback" not in done.stderr
         assert done.stderr.strip()
+
+
+def test_an_empty_database_is_told_in_words(monkeypatch: pytest.MonkeyPatch, fail: Fail) -> None:
+    def missing(**_: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM no_such_table")
+
+    monkeypatch.setattr("hosting.registration.open_customer", missing)
+    assert "manage.py migrate" in fail("create_customer", email("alice"))
