@@ -9,7 +9,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.views import APIView
 
 from accounts import auth, envelope
-from accounts.envelope import ApiError
+from accounts.envelope import Problem
 
 API_PREFIX = "/v1/"
 
@@ -30,9 +30,9 @@ class Endpoint(APIView):
     content_negotiation_class = JsonAlways
 
 
-def refuse(error: ApiError) -> JsonResponse:
-    """An error as the answer of a plain Django view."""
-    return JsonResponse(error.content(), status=error.status, headers=auth.headers(error))
+def refuse(problem: Problem) -> JsonResponse:
+    """A problem as the answer of a plain Django view."""
+    return JsonResponse(problem.content(), status=problem.status, headers=auth.headers(problem))
 
 
 @csrf_exempt

@@ -1,7 +1,6 @@
 """Bearer key → caller, for DRF and plain views; every failure of a view → OpenAI's error envelope."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -16,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import envelope, keys
-from accounts.envelope import ApiError
+from accounts.envelope import ApiError, Problem
 from accounts.models import ApiKey, User
 
 log = structlog.get_logger(__name__)
@@ -24,7 +23,7 @@ log = structlog.get_logger(__name__)
 SCHEME = "bearer"
 
 # What DRF and Django raise, as answers of ours; looked through from the top, so subclasses stand first.
-ANSWERS: tuple[tuple[type[Exception], ApiError], ...] = (
+ANSWERS: tuple[tuple[type[Exception], Problem], ...] = (
     (exceptions.ParseError, envelope.MALFORMED.because("The body is not valid JSON.")),
     (exceptions.NotAuthenticated, envelope.NO_KEY),
     (exceptions.AuthenticationFailed, envelope.BAD_KEY),
@@ -48,11 +47,9 @@ def caller(authorization_header: str) -> ApiKey:
     scheme, _, key = authorization_header.strip().partition(" ")
     key = key.strip()
     if scheme.lower() != SCHEME or not key:
-        raise replace(
-            envelope.NO_KEY
-        )  # a copy: an exception that is raised again and again keeps every frame
+        raise ApiError(envelope.NO_KEY)
     if not keys.is_well_formed(key):
-        raise replace(envelope.BAD_KEY)
+        raise ApiError(envelope.BAD_KEY)
     row = (
         ApiKey.objects.select_related("customer__user", "customer__tier")
         .annotate(is_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()))
@@ -60,32 +57,21 @@ def caller(authorization_header: str) -> ApiKey:
         .first()
     )
     if row is None:
-        raise replace(envelope.BAD_KEY)
+        raise ApiError(envelope.BAD_KEY)
     if row.revoked_at is not None:
-        raise replace(envelope.REVOKED_KEY)
+        raise ApiError(envelope.REVOKED_KEY)
     if not row.customer.user.is_active:
-        raise replace(envelope.INACTIVE)
+        raise ApiError(envelope.INACTIVE)
     if row.is_expired:
-        raise replace(envelope.EXPIRED_KEY)
+        raise ApiError(envelope.EXPIRED_KEY)
     return row
-
-
-class KeyRefused(exceptions.AuthenticationFailed):
-    """An answer of `caller` on its way through DRF, whose context managers cannot carry a frozen one."""
-
-    def __init__(self, answer: ApiError) -> None:
-        super().__init__(answer.message, answer.code)
-        self.answer = answer
 
 
 class BearerKey(authentication.BaseAuthentication):
     """`request.user` is the customer's user, `request.auth` the ApiKey. Without a key it refuses."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey]:
-        try:
-            key = caller(request.META.get("HTTP_AUTHORIZATION", ""))
-        except ApiError as error:
-            raise KeyRefused(error) from None
+        key = caller(request.META.get("HTTP_AUTHORIZATION", ""))
         return key.customer.user, key
 
     def authenticate_header(self, request: Request) -> str:
@@ -105,16 +91,14 @@ class BearerKeyScheme(OpenApiAuthenticationExtension):
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
     """For DRF: whatever a view raised, in OpenAI's envelope; what nobody expected is logged, and a 500."""
     request = context.get("request")
-    answer = api_error(error, path=getattr(request, "path", ""))
+    answer = problem_of(error, path=getattr(request, "path", ""))
     return Response(answer.content(), status=answer.status, headers=headers(answer))
 
 
-def api_error(error: Exception, *, path: str) -> ApiError:
+def problem_of(error: Exception, *, path: str) -> Problem:
     """The answer for an exception; unexpected ones are logged with the path, never with the query."""
     if isinstance(error, ApiError):
-        return error
-    if isinstance(error, KeyRefused):
-        return error.answer
+        return error.problem
     if isinstance(error, exceptions.ValidationError):
         param, message = _first_problem(error.detail)
         return envelope.MALFORMED.because(message, param=param)
@@ -126,12 +110,12 @@ def api_error(error: Exception, *, path: str) -> ApiError:
         if isinstance(error, kind):
             return answer
     if isinstance(error, exceptions.APIException) and error.status_code < 500:
-        return ApiError(error.status_code, envelope.INVALID, error.default_code, str(error.detail))
+        return Problem(error.status_code, envelope.INVALID, error.default_code, str(error.detail))
     log.error("api.failed", path=path, exc_info=error)
     return envelope.PLATFORM_FAULT
 
 
-def headers(answer: ApiError) -> dict[str, str]:
+def headers(answer: Problem) -> dict[str, str]:
     """The headers that belong to an error: `Retry-After`, `WWW-Authenticate`."""
     found = {}
     if answer.retry_after_s is not None:

@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class ApiError(Exception):
+class Problem:
     """An answer that is not a success. `message` says what to do; `retry_after_s` becomes `Retry-After`."""
 
     status: int
@@ -16,10 +16,15 @@ class ApiError(Exception):
     param: str | None = None
     retry_after_s: int | None = None
 
-    def because(self, message: str, *, param: str | None = None, retry_after_s: int | None = None) -> "ApiError":
-        """The same error with words for this occasion."""
+    def because(
+        self, message: str, *, param: str | None = None, retry_after_s: int | None = None
+    ) -> "Problem":
+        """The same problem with words for this occasion."""
         return replace(
-            self, message=message, param=param or self.param, retry_after_s=retry_after_s or self.retry_after_s
+            self,
+            message=message,
+            param=param or self.param,
+            retry_after_s=retry_after_s or self.retry_after_s,
         )
 
     def content(self) -> dict[str, Any]:
@@ -29,6 +34,14 @@ class ApiError(Exception):
         return json.dumps(self.content(), ensure_ascii=False).encode()
 
 
+class ApiError(Exception):
+    """Raised to answer with a problem; made anew each time, because a raised exception keeps its frames."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
 INVALID = "invalid_request_error"
 AUTHENTICATION = "authentication_error"
 PERMISSION = "permission_error"
@@ -36,59 +49,95 @@ CREDIT = "insufficient_quota"
 RATE = "rate_limit_error"
 SERVER = "server_error"
 
-MALFORMED = ApiError(400, INVALID, "invalid_request", "The request is not understood.")
-TOO_LARGE = ApiError(413, INVALID, "request_too_large", "The request body is too large; send less.")
-TOO_SLOW = ApiError(408, INVALID, "request_timeout", "The request body did not arrive in time; send it again.")
-NO_KEY = ApiError(
-    401, AUTHENTICATION, "missing_api_key", "No API key was sent. Send the header `Authorization: Bearer ngk_…`."
+MALFORMED = Problem(400, INVALID, "invalid_request", "The request is not understood.")
+TOO_LARGE = Problem(413, INVALID, "request_too_large", "The request body is too large; send less.")
+TOO_SLOW = Problem(408, INVALID, "request_timeout", "The request body did not arrive in time; send it again.")
+NO_KEY = Problem(
+    401,
+    AUTHENTICATION,
+    "missing_api_key",
+    "No API key was sent. Send the header `Authorization: Bearer ngk_…`.",
 )
-BAD_KEY = ApiError(
-    401, AUTHENTICATION, "invalid_api_key", "This API key is not valid. Check it, or make a new one on /account."
+BAD_KEY = Problem(
+    401,
+    AUTHENTICATION,
+    "invalid_api_key",
+    "This API key is not valid. Check it, or make a new one on /account.",
 )
-REVOKED_KEY = ApiError(
+REVOKED_KEY = Problem(
     401, AUTHENTICATION, "revoked_api_key", "This API key was revoked. Make a new one on /account."
 )
-EXPIRED_KEY = ApiError(401, AUTHENTICATION, "expired_api_key", "This API key has expired. Make a new one on /account.")
-INACTIVE = ApiError(401, AUTHENTICATION, "account_inactive", "This account is blocked. Write to the operator.")
-FORBIDDEN = ApiError(403, PERMISSION, "forbidden", "This is not yours to see or change.")
-MODEL_NOT_ALLOWED = ApiError(
-    403, PERMISSION, "model_not_allowed", "This API key may not use this model. Use another key or model.", "model"
+EXPIRED_KEY = Problem(
+    401, AUTHENTICATION, "expired_api_key", "This API key has expired. Make a new one on /account."
 )
-NOT_FOUND = ApiError(404, INVALID, "not_found", "There is nothing here. See /v1/openapi.json for what there is.")
-MODEL_NOT_FOUND = ApiError(
-    404, INVALID, "model_not_found", "This model does not exist here. GET /v1/models lists those that do.", "model"
+INACTIVE = Problem(401, AUTHENTICATION, "account_inactive", "This account is blocked. Write to the operator.")
+FORBIDDEN = Problem(403, PERMISSION, "forbidden", "This is not yours to see or change.")
+MODEL_NOT_ALLOWED = Problem(
+    403,
+    PERMISSION,
+    "model_not_allowed",
+    "This API key may not use this model. Use another key or model.",
+    "model",
 )
-METHOD_NOT_ALLOWED = ApiError(405, INVALID, "method_not_allowed", "This method is not allowed here.")
-INSUFFICIENT_CREDIT = ApiError(
+NOT_FOUND = Problem(
+    404, INVALID, "not_found", "There is nothing here. See /v1/openapi.json for what there is."
+)
+MODEL_NOT_FOUND = Problem(
+    404,
+    INVALID,
+    "model_not_found",
+    "This model does not exist here. GET /v1/models lists those that do.",
+    "model",
+)
+METHOD_NOT_ALLOWED = Problem(405, INVALID, "method_not_allowed", "This method is not allowed here.")
+INSUFFICIENT_CREDIT = Problem(
     402, CREDIT, "insufficient_credit", "Not enough credit for this request. Lower max_tokens or add credit."
 )
-CREDIT_RESERVED = ApiError(
+CREDIT_RESERVED = Problem(
     402,
     CREDIT,
     "credit_reserved",
     "Your other running requests hold the credit this one needs. Wait for them to finish or lower max_tokens.",
 )
-SPEND_LIMIT = ApiError(
+SPEND_LIMIT = Problem(
     402, CREDIT, "spend_limit_reached", "This API key has reached its spending limit. Raise it on /account."
 )
-RATE_LIMITED = ApiError(429, RATE, "rate_limit_exceeded", "Too many requests. Try again later.")
-REFUSED_UPSTREAM = ApiError(400, INVALID, "refused_by_server", "The model's server refused this request.")
-UPSTREAM_FAILED = ApiError(
-    502, SERVER, "upstream_failed", "Every server that could answer failed. Nothing was charged; try again.", None, 5
+RATE_LIMITED = Problem(429, RATE, "rate_limit_exceeded", "Too many requests. Try again later.")
+REFUSED_UPSTREAM = Problem(400, INVALID, "refused_by_server", "The model's server refused this request.")
+UPSTREAM_FAILED = Problem(
+    502,
+    SERVER,
+    "upstream_failed",
+    "Every server that could answer failed. Nothing was charged; try again.",
+    None,
+    5,
 )
-UPSTREAM_INVALID = ApiError(
-    502, SERVER, "upstream_invalid_response", "The server's answer was not usable. Nothing was charged; try again."
+UPSTREAM_INVALID = Problem(
+    502,
+    SERVER,
+    "upstream_invalid_response",
+    "The server's answer was not usable. Nothing was charged; try again.",
 )
-UPSTREAM_TIMEOUT = ApiError(
+UPSTREAM_TIMEOUT = Problem(
     504, SERVER, "upstream_timeout", "No server answered in time. Nothing was charged; try again.", None, 5
 )
-NO_SERVER = ApiError(
-    503, SERVER, "no_server_available", "No server of this model is available now. Try again soon.", "model", 10
+NO_SERVER = Problem(
+    503,
+    SERVER,
+    "no_server_available",
+    "No server of this model is available now. Try again soon.",
+    "model",
+    10,
 )
-OVERLOADED = ApiError(503, SERVER, "overloaded", "NeuralGate is overloaded. Try again in a moment.", None, 2)
-UNAVAILABLE = ApiError(
-    503, SERVER, "temporarily_unavailable", "NeuralGate cannot reach its database. Try again in a moment.", None, 2
+OVERLOADED = Problem(503, SERVER, "overloaded", "NeuralGate is overloaded. Try again in a moment.", None, 2)
+UNAVAILABLE = Problem(
+    503,
+    SERVER,
+    "temporarily_unavailable",
+    "NeuralGate cannot reach its database. Try again in a moment.",
+    None,
+    2,
 )
-PLATFORM_FAULT = ApiError(
+PLATFORM_FAULT = Problem(
     500, SERVER, "platform_fault", "NeuralGate failed while answering. Nothing was charged; try again."
 )

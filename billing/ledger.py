@@ -1,6 +1,7 @@
 """The only writer of money outside the two trips of a request. Amounts are nanodollars."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -8,7 +9,9 @@ from django.db import connection, transaction
 from accounts.models import Customer, Tier, User
 from billing.models import LedgerAccount, Transfer
 
-NAMESPACE = uuid.UUID("6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11")  # ids of transfers derived from what they are for
+NAMESPACE = uuid.UUID(
+    "6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11"
+)  # ids of transfers derived from what they are for
 
 BOOK_CREDIT = """
 INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earned_nanos, bought_nanos, actor_id, reason)
@@ -49,16 +52,22 @@ def open_customer(*, user: User, tier: str = "free") -> Customer:
 
 def pending_account(customer: Customer) -> LedgerAccount:
     """Where a hoster's earnings wait until they are released to this customer."""
-    account, _ = LedgerAccount.objects.get_or_create(kind=LedgerAccount.Kind.HOSTER_PENDING, customer=customer)
+    account, _ = LedgerAccount.objects.get_or_create(
+        kind=LedgerAccount.Kind.HOSTER_PENDING, customer=customer
+    )
     return account
 
 
-def grant(*, customer: Customer, amount_nanos: int, reference: str, reason: str, actor: User | None = None) -> bool:
+def grant(
+    *, customer: Customer, amount_nanos: int, reference: str, reason: str, actor: User | None = None
+) -> bool:
     """Give promotional credit, once for each reference; False when it was given before."""
     return _credit(customer, amount_nanos, Transfer.Kind.GRANT, reference, reason, actor)
 
 
-def sell(*, customer: Customer, amount_nanos: int, reference: str, reason: str, actor: User | None = None) -> bool:
+def sell(
+    *, customer: Customer, amount_nanos: int, reference: str, reason: str, actor: User | None = None
+) -> bool:
     """Book credit that was paid for, once for each reference (the payment's id); False when it was booked before."""
     return _credit(customer, amount_nanos, Transfer.Kind.SALE, reference, reason, actor)
 
@@ -92,7 +101,12 @@ def release(*, rows_max: int = 1_000) -> tuple[int, int]:
 
 
 def _credit(
-    customer: Customer, amount_nanos: int, kind: Transfer.Kind, reference: str, reason: str, actor: User | None
+    customer: Customer,
+    amount_nanos: int,
+    kind: Transfer.Kind,
+    reference: str,
+    reason: str,
+    actor: User | None,
 ) -> bool:
     if amount_nanos <= 0:
         raise ValueError("The amount must be above 0 nanodollars.")
@@ -103,7 +117,7 @@ def _credit(
     bought_nanos = amount_nanos if kind is Transfer.Kind.SALE else 0
     with transaction.atomic(), connection.cursor() as cursor:
         account = LedgerAccount.objects.get(kind=LedgerAccount.Kind.CUSTOMER, customer=customer)
-        transfer = {
+        transfer: dict[str, Any] = {
             "id": uuid.uuid5(NAMESPACE, f"{kind}:{customer.pk}:{reference}"),
             "kind": kind,
             "debit": LedgerAccount.objects.get(kind=source).pk,

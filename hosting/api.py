@@ -1,6 +1,5 @@
 """GET /v1/models and /v1/models/{id}: the market, in OpenAI's shape and with prices and scores."""
 
-from dataclasses import replace
 from typing import Any
 
 from drf_spectacular.utils import extend_schema
@@ -10,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts import envelope
 from accounts.api import Endpoint
+from accounts.envelope import ApiError
 from hosting import market
 
 
@@ -72,5 +72,5 @@ class Model(Endpoint):
         """One model with its servers, the cheapest first."""
         found = market.listing(model_id)
         if found is None:
-            raise replace(envelope.MODEL_NOT_FOUND)
+            raise ApiError(envelope.MODEL_NOT_FOUND)
         return Response(ModelDetailShape(found).data)

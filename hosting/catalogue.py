@@ -1,5 +1,7 @@
 """Reads of what is for sale."""
 
+from typing import Any
+
 import structlog
 
 from hosting import tokens
@@ -26,7 +28,7 @@ SELECT m.id, s.id, s.version, s.kind, coalesce(h.name, s.name), coalesce(h.id, 0
 SealedTokens = dict[tuple[int, str], str]
 
 
-def live_offers(rows: list[tuple], opened: SealedTokens) -> list[LiveOffer]:
+def live_offers(rows: list[tuple[Any, ...]], opened: SealedTokens) -> list[LiveOffer]:
     """Rows of LIVE_OFFERS as offers. `opened` remembers decrypted tokens between calls.
 
     A server whose token cannot be read is left out and logged; the others are not affected.
@@ -40,5 +42,6 @@ def live_offers(rows: list[tuple], opened: SealedTokens) -> list[LiveOffer]:
             except tokens.TokenUnreadable as error:
                 log.error("offer.token_unreadable", server=server_id, error=str(error))
                 continue
-        offers.append(LiveOffer(*row[:10], opened[server_id, sealed], *row[11:]))
+        values: list[Any] = [*row[:10], opened[server_id, sealed], *row[11:]]
+        offers.append(LiveOffer(*values))
     return offers

@@ -27,7 +27,9 @@ class Hoster(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(name="hosting_hoster_trust_range", condition=Q(trust__gte=0, trust__lte=1)),
+            models.CheckConstraint(
+                name="hosting_hoster_trust_range", condition=Q(trust__gte=0, trust__lte=1)
+            ),
         ]
 
     def __str__(self) -> str:
@@ -49,7 +51,8 @@ class Server(models.Model):
     hoster = models.ForeignKey(Hoster, models.PROTECT, null=True, blank=True, related_name="servers")
     name = models.CharField(max_length=80)
     base_url = models.CharField(
-        max_length=500, help_text="a hoster's origin (http://host:port); a provider's full base URL (https://…/v1)"
+        max_length=500,
+        help_text="a hoster's origin (http://host:port); a provider's full base URL (https://…/v1)",
     )
     token_encrypted = models.TextField(blank=True)
     token_version = models.IntegerField(default=1)
@@ -66,10 +69,13 @@ class Server(models.Model):
         constraints = [
             models.CheckConstraint(
                 name="hosting_server_owner",
-                condition=Q(kind="hoster", hoster__isnull=False) | (~Q(kind="hoster") & Q(hoster__isnull=True)),
+                condition=Q(kind="hoster", hoster__isnull=False)
+                | (~Q(kind="hoster") & Q(hoster__isnull=True)),
             ),
             models.CheckConstraint(name="hosting_server_slots", condition=Q(slots__gte=1, slots__lte=10_000)),
-            models.CheckConstraint(name="hosting_server_health_range", condition=Q(health__gte=0, health__lte=1)),
+            models.CheckConstraint(
+                name="hosting_server_health_range", condition=Q(health__gte=0, health__lte=1)
+            ),
             models.UniqueConstraint(name="hosting_server_address_once", fields=["base_url", "kind"]),
         ]
 
@@ -82,7 +88,9 @@ class HostedModel(models.Model):
 
     server = models.ForeignKey(Server, models.PROTECT, related_name="models")
     model_id = models.CharField(max_length=200, help_text="the public name, which customers ask for")
-    upstream_name = models.CharField(max_length=200, blank=True, help_text="the server's own name, if it differs")
+    upstream_name = models.CharField(
+        max_length=200, blank=True, help_text="the server's own name, if it differs"
+    )
     price_per_input_token = models.BigIntegerField()
     price_per_output_token = models.BigIntegerField()
     context_window = models.PositiveIntegerField(default=8_192)

@@ -28,8 +28,10 @@ def unseal(*, server_id: int, sealed: str) -> str:
         return ""
     try:
         owner, _, token = _fernet(tuple(settings.FERNET_KEYS)).decrypt(sealed).decode().partition(":")
-    except InvalidToken:
-        raise TokenUnreadable(f"The token of server {server_id} cannot be decrypted; check FERNET_KEYS.") from None
+    except (InvalidToken, ValueError):  # ValueError: not even text of ours
+        raise TokenUnreadable(
+            f"The token of server {server_id} cannot be decrypted; check FERNET_KEYS."
+        ) from None
     if owner != str(server_id):
         raise TokenUnreadable(f"The token of server {server_id} belongs to another server.")
     return token
@@ -38,4 +40,6 @@ def unseal(*, server_id: int, sealed: str) -> str:
 @functools.cache
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
     """The first key encrypts, all decrypt; any string serves as a key."""
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys])
+    return MultiFernet(
+        [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
+    )

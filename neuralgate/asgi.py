@@ -1,7 +1,7 @@
 """One ASGI application: the inference routes go to the gateway, everything else to Django."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "neuralgate.settings")
@@ -16,7 +16,7 @@ from routing.wire import Limits
 django = get_asgi_application()
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 def config() -> Config:
@@ -79,7 +79,9 @@ class Application:
                 try:
                     await gateway.start()
                 except Exception as error:
-                    await send({"type": "lifespan.startup.failed", "message": f"The gateway cannot start: {error}"})
+                    await send(
+                        {"type": "lifespan.startup.failed", "message": f"The gateway cannot start: {error}"}
+                    )
                     return
                 self._gateway = gateway
                 await send({"type": "lifespan.startup.complete"})

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import getrandbits
 
 from accounts import envelope
-from accounts.envelope import ApiError
+from accounts.envelope import Problem
 from billing import money
 from hosting.offers import LiveOffer
 from routing import metering
@@ -59,8 +59,8 @@ def apply(
 ) -> Application:
     """The application for a call and the servers it may go to.
 
-    free_local: the operator's own servers charge nothing (`auto`'s simple queries). output_max: tokens per choice where the customer
-    gave no max_tokens; a smaller context window or balance lowers it further.
+    free_local: the operator's own servers charge nothing (`auto`'s simple queries). output_max: tokens per choice
+    where the customer gave no max_tokens; a smaller context window or balance lowers it further.
     """
     input_max = max(metering.prompt_bound(call, offer.bytes_per_token) for offer in offers)
     room = max(max(offer.context_window for offer in offers) - metering.prompt_estimate(call, 4.0), 1)
@@ -133,8 +133,8 @@ class Admission(Batcher[Application, Verdict]):
         return [Verdict(*answer[1:]) for answer in await cursor.fetchall()]
 
 
-def refusal(verdict: Verdict, *, now_s: float) -> ApiError | None:
-    """The error for a verdict; None when the request is admitted."""
+def refusal(verdict: Verdict, *, now_s: float) -> Problem | None:
+    """The problem of a verdict; None when the request is admitted."""
     status = verdict.status
     if status == "ok":
         return None
@@ -144,7 +144,8 @@ def refusal(verdict: Verdict, *, now_s: float) -> ApiError | None:
         what = "requests" if status == "rate_minute" else "tokens"
         wait_s = seconds_to_next(60, now_s)
         return envelope.RATE_LIMITED.because(
-            f"Your tier's limit of {what} per minute is reached. Try again in {wait_s} s.", retry_after_s=wait_s
+            f"Your tier's limit of {what} per minute is reached. Try again in {wait_s} s.",
+            retry_after_s=wait_s,
         )
     if status == "rate_day":
         wait_s = seconds_to_next(86_400, now_s)
@@ -179,7 +180,5 @@ def seconds_to_next(span_s: int, now_s: float) -> int:
 def new_charge_id() -> str:
     """A UUIDv7 in hex whose last byte is 0: transfers of the charge carry its id with another last byte."""
     milliseconds = time.time_ns() // 1_000_000
-    random = getrandbits(66)
-    return (
-        f"{(milliseconds << 80) | (7 << 76) | ((random >> 54) << 64) | (2 << 62) | ((random & (2**54 - 1)) << 8):032x}"
-    )
+    head, tail = getrandbits(12), getrandbits(54)
+    return f"{milliseconds << 80 | 7 << 76 | head << 64 | 2 << 62 | tail << 8:032x}"

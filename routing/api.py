@@ -80,7 +80,7 @@ async def usage_export(request: HttpRequest) -> HttpResponse | StreamingHttpResp
     try:
         customer_id, period = await sync_to_async(_begin_export)(request)
     except Exception as error:
-        return refuse(auth.api_error(error, path=request.path))
+        return refuse(auth.problem_of(error, path=request.path))
     return StreamingHttpResponse(
         export.lines(customer_id, period),
         content_type="text/csv; charset=utf-8",

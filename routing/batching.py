@@ -19,7 +19,10 @@ Answer = TypeVar("Answer")
 Connection = psycopg.AsyncConnection[tuple]
 
 RETRY_PAUSE_S = 0.2
-RETRYABLE = (psycopg.OperationalError, psycopg.InterfaceError)  # deadlocks and serialisation failures are Operational
+RETRYABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+)  # deadlocks and serialisation failures are Operational
 
 
 class Full(Exception):
@@ -105,7 +108,12 @@ class Batcher(Generic[Row, Answer]):
                     await asyncio.sleep(RETRY_PAUSE_S)
             except psycopg.Error as error:
                 if len(batch) == 1:
-                    log.error("batch.row_refused", batch=self._name, error=type(error).__name__, detail=str(error)[:200])
+                    log.error(
+                        "batch.row_refused",
+                        batch=self._name,
+                        error=type(error).__name__,
+                        detail=str(error)[:200],
+                    )
                     _fail(batch[0][1], error)
                     return
                 middle = len(batch) // 2
@@ -152,7 +160,7 @@ class Batcher(Generic[Row, Answer]):
                 autocommit=True,
                 prepare_threshold=0,
                 connect_timeout=2,
-                options="-c statement_timeout=5000 -c lock_timeout=2000 -c timezone=UTC -c plan_cache_mode=force_generic_plan",
+                options="-c statement_timeout=5000 -c lock_timeout=2000 -c plan_cache_mode=force_generic_plan",
             )
         return self._connection
 
@@ -169,7 +177,11 @@ def literal(values: Sequence[object]) -> str:
 
 def quoted(values: Sequence[str]) -> str:
     """A PostgreSQL array literal of any texts."""
-    return "{" + ",".join(['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values]) + "}"
+    return (
+        "{"
+        + ",".join(['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values])
+        + "}"
+    )
 
 
 def _fail(future: asyncio.Future, error: BaseException) -> None:

@@ -38,7 +38,12 @@ IDLE = Reading()
 
 
 def fit(
-    offers: Iterable[LiveOffer], call: Call, readings: Mapping[int, Reading], *, prompt_tokens: int, share: int
+    offers: Iterable[LiveOffer],
+    call: Call,
+    readings: Mapping[int, Reading],
+    *,
+    prompt_tokens: int,
+    share: int,
 ) -> tuple[list[LiveOffer], dict[int, str]]:
     """The offers that may serve this call, and for each other one (by server) why not.
 
@@ -46,7 +51,9 @@ def fit(
     """
     usable, reasons = [], {}
     for offer in offers:
-        reason = unfit(offer, call, readings.get(offer.server_id, IDLE), prompt_tokens=prompt_tokens, share=share)
+        reason = unfit(
+            offer, call, readings.get(offer.server_id, IDLE), prompt_tokens=prompt_tokens, share=share
+        )
         if reason is None:
             usable.append(offer)
         else:
@@ -144,7 +151,9 @@ def weigh(
 
 def cost(offer: LiveOffer, call: Call, prompt_tokens: int) -> int:
     """Nanodollars this call is expected to cost there."""
-    return prompt_tokens * offer.price_in + min(call.output_asked or 500, 500) * call.choices * offer.price_out
+    return (
+        prompt_tokens * offer.price_in + min(call.output_asked or 500, 500) * call.choices * offer.price_out
+    )
 
 
 def coin(seed: int, server_id: int) -> float:

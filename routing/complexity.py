@@ -16,7 +16,12 @@ CODE = re.compile(r"```|[{};]\s*$|\bdef |\bclass |</\w+>|=>|#include|\bSELECT\b.
 
 def is_simple(call: Call) -> bool:
     """One short question for a fact or a small rewrite: single turn, no code, tools or images. In doubt: no."""
-    if call.endpoint != CHAT or call.choices > 1 or call.payload.get("tools") or call.payload.get("response_format"):
+    if (
+        call.endpoint != CHAT
+        or call.choices > 1
+        or call.payload.get("tools")
+        or call.payload.get("response_format")
+    ):
         return False
     asked = [message for message in call.payload["messages"] if message["role"] != "system"]
     if len(asked) != 1 or asked[0]["role"] != "user":

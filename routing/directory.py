@@ -18,7 +18,9 @@ HEARTBEAT = """
 INSERT INTO routing_gatewayprocess (boot, started_at, heartbeat_at) VALUES (%s, now(), now())
 ON CONFLICT (boot) DO UPDATE SET heartbeat_at = now()
 """
-LIVE_PROCESSES = "SELECT count(*) FROM routing_gatewayprocess WHERE heartbeat_at > now() - make_interval(secs => %s)"
+LIVE_PROCESSES = (
+    "SELECT count(*) FROM routing_gatewayprocess WHERE heartbeat_at > now() - make_interval(secs => %s)"
+)
 GOODBYE = "DELETE FROM routing_gatewayprocess WHERE boot = %s"
 
 
@@ -76,7 +78,9 @@ class Directory:
                 row = await cursor.fetchone()
                 self.processes = max(row[0] if row else 1, 1)
                 self._next_heartbeat = now + self._heartbeat_s
-            cursor = await connection.execute(catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR})
+            cursor = await connection.execute(
+                catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR}
+            )
             offers: dict[str, list[LiveOffer]] = {}
             for offer in catalogue.live_offers(await cursor.fetchall(), self._opened):
                 offers.setdefault(offer.model, []).append(offer)

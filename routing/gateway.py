@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from accounts import envelope, keys
-from accounts.envelope import ApiError
+from accounts.envelope import ApiError, Problem
 from hosting.offers import LiveOffer
 from routing import admission, choice, complexity, metering, wire
 from routing.admission import Admission, Verdict
@@ -80,7 +80,10 @@ class Gateway:
         self._config = config
         boot = str(uuid.uuid4())
         self._settlement = Settlement(
-            config.dsn, hold_s=config.earnings_hold_s, rows_max=config.batch_rows_max, wait_s=config.settle_wait_s
+            config.dsn,
+            hold_s=config.earnings_hold_s,
+            rows_max=config.batch_rows_max,
+            wait_s=config.settle_wait_s,
         )
         self._admission = Admission(
             config.dsn,
@@ -120,7 +123,7 @@ class Gateway:
         try:
             await self._serve(scope, receive, send, headers)
         except ApiError as error:
-            await refuse(error, headers, send)
+            await refuse(error.problem, headers, send)
         except ClientGone:
             pass
         except Exception:
@@ -136,14 +139,14 @@ class Gateway:
         reach("received", crash_at)
         try:
             if scope["method"] != "POST":
-                raise envelope.METHOD_NOT_ALLOWED.because("This route takes POST.")
+                raise ApiError(envelope.METHOD_NOT_ALLOWED.because("This route takes POST."))
             wire.check_size(length, self._config.body_bytes_max)
             async with asyncio.timeout(self._config.body_timeout_s):
                 body = await read_body(receive, self._config.body_bytes_max)
             call = wire.parse(ROUTES[scope["path"]], body, self._config.limits)
         except (ApiError, TimeoutError) as error:
             await self._authenticate(digest)  # a stranger learns nothing but that
-            raise (error if isinstance(error, ApiError) else envelope.TOO_SLOW) from None
+            raise (error if isinstance(error, ApiError) else ApiError(envelope.TOO_SLOW)) from None
         reach("before_admit", crash_at)
         ticket = await self._admit(call, digest, headers)
         reach("admitted", crash_at)
@@ -172,7 +175,7 @@ class Gateway:
                 break
             await self._directory.reload(since_s=time.monotonic())
         else:
-            raise envelope.NO_SERVER
+            raise ApiError(envelope.NO_SERVER)
         now_s = time.time()
         if verdict.limit_minute is not None:
             headers += [
@@ -180,8 +183,8 @@ class Gateway:
                 (b"x-ratelimit-remaining-requests", b"%d" % (verdict.remaining_minute or 0)),
                 (b"x-ratelimit-reset-requests", b"%ds" % admission.seconds_to_next(60, now_s)),
             ]
-        if error := admission.refusal(verdict, now_s=now_s):
-            raise error
+        if problem := admission.refusal(verdict, now_s=now_s):
+            raise ApiError(problem)
         return Ticket(
             charge=application.charge,
             customer=verdict.customer,
@@ -206,7 +209,7 @@ class Gateway:
         else:
             known = list(self._directory.offers(call.model))
             if not known:
-                raise envelope.MODEL_NOT_FOUND
+                raise ApiError(envelope.MODEL_NOT_FOUND)
         readings = self._load.readings()
         prompt_tokens = metering.prompt_estimate(call, 4.0)
         fit, reasons = choice.fit(
@@ -222,21 +225,21 @@ class Gateway:
             kinds=kinds,
         )
         if not chosen:
-            raise nobody(set(reasons.values()))
+            raise ApiError(nobody(set(reasons.values())))
         return chosen, simple
 
     async def _authenticate(self, digest: bytes) -> None:
         verdict = await self._ask(admission.introduce(digest))
-        if error := admission.refusal(verdict, now_s=time.time()):
-            raise error
+        if problem := admission.refusal(verdict, now_s=time.time()):
+            raise ApiError(problem)
 
     async def _ask(self, application: admission.Application) -> Verdict:
         try:
             return await self._admission.submit(application)
         except Full:
-            raise envelope.OVERLOADED from None
+            raise ApiError(envelope.OVERLOADED) from None
         except Unreachable:
-            raise envelope.UNAVAILABLE from None
+            raise ApiError(envelope.UNAVAILABLE) from None
 
     def _end_user(self, offer: LiveOffer, customer: int, user: object) -> str:
         """What a hoster is told instead of the customer's own `user`: stable there, meaningless elsewhere."""
@@ -248,12 +251,12 @@ class ClientGone(Exception):
     """The client hung up before its request was complete."""
 
 
-async def refuse(error: ApiError, headers: Headers, send: Send) -> None:
-    body = error.body()
+async def refuse(problem: Problem, headers: Headers, send: Send) -> None:
+    body = problem.body()
     extra: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if error.retry_after_s:
-        extra.append((b"retry-after", b"%d" % error.retry_after_s))
-    await send({"type": "http.response.start", "status": error.status, "headers": headers + extra})
+    if problem.retry_after_s:
+        extra.append((b"retry-after", b"%d" % problem.retry_after_s))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers + extra})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -271,18 +274,18 @@ def read_headers(scope: Scope) -> tuple[str, int]:
     for name, value in scope["headers"]:
         if name == b"authorization":
             if authorization is not None:
-                raise envelope.MALFORMED.because("Send one Authorization header, not several.")
+                raise ApiError(envelope.MALFORMED.because("Send one Authorization header, not several."))
             authorization = value
         elif name == b"content-length" and value.isdigit():
             length = int(value)
         elif name == b"content-encoding" and value.lower() != b"identity":
-            raise envelope.MALFORMED.because("Send the body without Content-Encoding.")
+            raise ApiError(envelope.MALFORMED.because("Send the body without Content-Encoding."))
     if not authorization:
-        raise envelope.NO_KEY
+        raise ApiError(envelope.NO_KEY)
     scheme, _, key = authorization.decode("latin-1").partition(" ")
     key = key.strip()
     if scheme.lower() != "bearer" or not keys.is_well_formed(key):
-        raise envelope.BAD_KEY
+        raise ApiError(envelope.BAD_KEY)
     return key, length
 
 
@@ -299,10 +302,12 @@ async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
     return body
 
 
-def nobody(reasons: set[str]) -> ApiError:
-    """The error when no server fits; it names the customer's own filter when that is what emptied the set."""
+def nobody(reasons: set[str]) -> Problem:
+    """The problem when no server fits; it names the customer's own filter when that is what emptied the set."""
     if reasons == {"context"}:
-        return envelope.MALFORMED.because("The prompt is longer than any server's context window.", param="messages")
+        return envelope.MALFORMED.because(
+            "The prompt is longer than any server's context window.", param="messages"
+        )
     own = {
         "privacy": "`privacy_mode`",
         "denied": "`deny_hosters`",

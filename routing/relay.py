@@ -14,7 +14,7 @@ import orjson
 import structlog
 
 from accounts import envelope
-from accounts.envelope import ApiError
+from accounts.envelope import Problem
 from hosting.offers import LiveOffer
 from routing import wire
 from routing.batching import Unreachable
@@ -82,7 +82,13 @@ class Relay:
     """One admitted request, from the first attempt to its booking."""
 
     def __init__(
-        self, traffic: Traffic, call: Call, ticket: Ticket, headers: Headers, send: Send, end_user: Callable[..., str]
+        self,
+        traffic: Traffic,
+        call: Call,
+        ticket: Ticket,
+        headers: Headers,
+        send: Send,
+        end_user: Callable[..., str],
     ) -> None:
         self._traffic = traffic
         self._call = call
@@ -188,7 +194,11 @@ class Relay:
         """Returns when the answer is complete, or capped; raises Failure or Refused otherwise."""
         call, bounds = self._call, self._traffic.bounds
         reach("before_connect", self._traffic.crash_at)
-        user = self._end_user(offer, self._ticket.customer, call.payload["user"]) if "user" in call.payload else None
+        user = (
+            self._end_user(offer, self._ticket.customer, call.payload["user"])
+            if "user" in call.payload
+            else None
+        )
         body = wire.encode_request(
             call,
             upstream_name=offer.upstream_name,
@@ -227,11 +237,15 @@ class Relay:
             return
         raise Failure("timeout", timeout=True)
 
-    async def _relay_stream(self, answer: Answer, offer: LiveOffer, limit: asyncio.Timeout, deadline: float) -> None:
+    async def _relay_stream(
+        self, answer: Answer, offer: LiveOffer, limit: asyncio.Timeout, deadline: float
+    ) -> None:
         bounds = self._traffic.bounds
         reader = EventReader(bounds.event_bytes)
         received = 0
-        self._shell = self._make_shell(offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else ""))
+        self._shell = self._make_shell(
+            offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else "")
+        )
         while True:
             chunk = await answer.read()
             events = self._events
@@ -308,12 +322,19 @@ class Relay:
         self._ttft_ms = self._elapsed_ms()
         if self._call.endpoint == wire.EMBEDDINGS:
             data = value.get("data")
-            if not isinstance(data, list) or not data or not all(isinstance(row, dict) and row.get("embedding") for row in data):
+            if (
+                not isinstance(data, list)
+                or not data
+                or not all(isinstance(row, dict) and row.get("embedding") for row in data)
+            ):
                 raise BadAnswer("no embeddings")
             self._shell = {"object": "list", "data": data, "model": offer.model}
             return
         choices = value.get("choices")
-        if not choices or not all(isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str) for choice in choices):
+        if not choices or not all(
+            isinstance(choice.get("message"), dict) or isinstance(choice.get("text"), str)
+            for choice in choices
+        ):
             raise BadAnswer("no choices")
         if self._meter.empty and not self._meter.finished:
             raise BadAnswer("an empty answer")
@@ -329,7 +350,10 @@ class Relay:
         input_tokens, output_tokens = self._tokens(offer, complete=True)
         reach("settle_begin", self._traffic.crash_at)
         future = self._book(
-            quote=self._position, outcome=self._outcome, input_tokens=input_tokens, output_tokens=output_tokens
+            quote=self._position,
+            outcome=self._outcome,
+            input_tokens=input_tokens,
+            output_tokens=output_tokens,
         )
         try:
             receipt = await future
@@ -358,20 +382,26 @@ class Relay:
         """The server says the request is wrong: the customer's to mend, nobody's fault here."""
         self._book(quote=0, outcome="refused")
         status = 413 if refused.status == 413 else 400
-        await self._answer_whole(status, envelope.REFUSED_UPSTREAM.because(
-            f"The model's server refused this request (status {refused.status}). Check its parameters and length.").body())
+        await self._answer_whole(
+            status,
+            envelope.REFUSED_UPSTREAM.because(
+                f"The model's server refused this request (status {refused.status}). Check its parameters and length."
+            ).body(),
+        )
 
     async def _give_up(self, failure: Failure) -> None:
         """No server could answer and nothing was sent."""
         self._book(quote=0, outcome="no_server")
         if failure.neutral:
             wait_s = round(failure.retry_after_s or 5)
-            error = envelope.NO_SERVER.because("Every server of this model is busy. Try again soon.", retry_after_s=wait_s)
+            problem = envelope.NO_SERVER.because(
+                "Every server of this model is busy. Try again soon.", retry_after_s=wait_s
+            )
         elif failure.timeout:
-            error = envelope.UPSTREAM_TIMEOUT
+            problem = envelope.UPSTREAM_TIMEOUT
         else:
-            error = envelope.UPSTREAM_FAILED
-        await self._fail(error)
+            problem = envelope.UPSTREAM_FAILED
+        await self._fail(problem)
 
     def _cap(self) -> None:
         """Our limit of size or time: end the stream properly; what was relayed is paid."""
@@ -398,10 +428,15 @@ class Relay:
                 self._meter = Meter()  # nothing of it was relayed
             input_tokens, output_tokens = self._tokens(offer, complete=False)
             self._book(
-                quote=self._position, outcome="hung_up", input_tokens=input_tokens, output_tokens=output_tokens
+                quote=self._position,
+                outcome="hung_up",
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
             )
 
-    def _book(self, *, quote: int, outcome: str, input_tokens: int = 0, output_tokens: int = 0) -> "asyncio.Future[Receipt]":
+    def _book(
+        self, *, quote: int, outcome: str, input_tokens: int = 0, output_tokens: int = 0
+    ) -> "asyncio.Future[Receipt]":
         """Put the ending on its way to the books; from here on nothing can take it back."""
         self._booked = True
         call, meter = self._call, self._meter
@@ -449,17 +484,19 @@ class Relay:
         await self._send_message({"type": "http.response.body", "body": data})
 
     async def _answer_whole(self, status: int, body: bytes, extra: Headers | None = None) -> None:
-        await self._start(status, b"application/json", [(b"content-length", b"%d" % len(body)), *(extra or [])])
+        await self._start(
+            status, b"application/json", [(b"content-length", b"%d" % len(body)), *(extra or [])]
+        )
         self._over = True
         await self._send_message({"type": "http.response.body", "body": body})
 
-    async def _fail(self, error: ApiError) -> None:
+    async def _fail(self, problem: Problem) -> None:
         """As a status while none was sent, as an event afterwards (without [DONE])."""
         if self._began:
-            await self._finish(wire.error_event(error))
+            await self._finish(wire.error_event(problem))
         else:
-            extra = [(b"retry-after", b"%d" % error.retry_after_s)] if error.retry_after_s else []
-            await self._answer_whole(error.status, error.body(), extra)
+            extra = [(b"retry-after", b"%d" % problem.retry_after_s)] if problem.retry_after_s else []
+            await self._answer_whole(problem.status, problem.body(), extra)
 
     async def _start(self, status: int, content_type: bytes, extra: Headers) -> None:
         self._began = True
@@ -472,7 +509,9 @@ class Relay:
         """(input, output) tokens to bill, never above what was admitted."""
         call, meter = self._call, self._meter
         output_tokens = meter.output_tokens(
-            bytes_per_token=offer.bytes_per_token, output_max=self._ticket.output_max * call.choices, complete=complete
+            bytes_per_token=offer.bytes_per_token,
+            output_max=self._ticket.output_max * call.choices,
+            complete=complete,
         )
         return min(meter.input_tokens(call, offer.bytes_per_token), self._ticket.input_max), output_tokens
 

@@ -109,4 +109,6 @@ class Settlement(Batcher[Ending, Receipt]):
 
 def voided(ending: Ending, outcome: str) -> Ending:
     """The same request, with nobody paid."""
-    return replace(ending, quote=0, input_tokens=0, output_tokens=0, outcome=outcome, success=False, provider="")
+    return replace(
+        ending, quote=0, input_tokens=0, output_tokens=0, outcome=outcome, success=False, provider=""
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from accounts.envelope import MALFORMED, TOO_LARGE, ApiError
+from accounts.envelope import MALFORMED, TOO_LARGE, ApiError, Problem
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat", "completions", "embeddings"
 MODEL_CHARS_MAX = 200
@@ -82,8 +82,11 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
     payload = _json_object(body, limits.depth)
     model = payload.get("model")
     if not isinstance(model, str) or not model or len(model) > MODEL_CHARS_MAX or not model.isprintable():
-        raise MALFORMED.because(
-            f"`model` must be the id of a model: a text of 1 to {MODEL_CHARS_MAX} printable characters.", param="model"
+        raise ApiError(
+            MALFORMED.because(
+                f"`model` must be the id of a model: a text of 1 to {MODEL_CHARS_MAX} printable characters.",
+                param="model",
+            )
         )
     preferences = _preferences(payload)
     for field in STRIPPED_FIELDS.intersection(payload):
@@ -91,18 +94,20 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
     stream = _boolean(payload, "stream")
     options = payload.get("stream_options")
     if options is not None and not isinstance(options, dict):
-        raise MALFORMED.because("`stream_options` must be an object.", param="stream_options")
+        raise ApiError(MALFORMED.because("`stream_options` must be an object.", param="stream_options"))
     wants_usage = _boolean(options, "include_usage") if options else False
     choices = _whole(payload, "n", 1, limits.choices) or 1
     if (_whole(payload, "best_of", 0, TOKENS_MAX) or 1) > 1:
-        raise MALFORMED.because("`best_of` above 1 is not offered; use `n`.", param="best_of")
+        raise ApiError(MALFORMED.because("`best_of` above 1 is not offered; use `n`.", param="best_of"))
     if endpoint == CHAT:
         prompt_bytes, prompt_tokens = _measure_chat(payload, limits)
     elif endpoint == COMPLETIONS:
         prompt_bytes, prompt_tokens, prompts = _measure_prompts(payload, "prompt", limits)
         if choices * prompts > limits.choices:
-            raise MALFORMED.because(
-                f"`prompt` times `n` must not ask for more than {limits.choices} answers.", param="prompt"
+            raise ApiError(
+                MALFORMED.because(
+                    f"`prompt` times `n` must not ask for more than {limits.choices} answers.", param="prompt"
+                )
             )
         choices *= prompts
     else:
@@ -164,8 +169,8 @@ def event(value: dict[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(value) + b"\n\n"
 
 
-def error_event(error: ApiError) -> bytes:
-    return event(error.content())
+def error_event(problem: Problem) -> bytes:
+    return event(problem.content())
 
 
 DONE = b"data: [DONE]\n\n"
@@ -226,13 +231,13 @@ def _data_of(block: bytes) -> bytes | None:
 
 def _json_object(body: bytes, depth_max: int) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > depth_max and _depth(body) > depth_max:
-        raise MALFORMED.because(f"The JSON is nested deeper than {depth_max} levels.")
+        raise ApiError(MALFORMED.because(f"The JSON is nested deeper than {depth_max} levels."))
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise MALFORMED.because(f"The body is not valid JSON: {str(error)[:120]}.") from None
+        raise ApiError(MALFORMED.because(f"The body is not valid JSON: {str(error)[:120]}.")) from None
     if not isinstance(payload, dict):
-        raise MALFORMED.because("The body must be a JSON object.")
+        raise ApiError(MALFORMED.because("The body must be a JSON object."))
     return payload
 
 
@@ -262,20 +267,34 @@ def _measure_chat(payload: dict[str, Any], limits: Limits) -> tuple[int, int]:
     """(bytes, tokens known already) of the messages and the tools."""
     messages = payload.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise MALFORMED.because("`messages` must be a list of at least one message.", param="messages")
+        raise ApiError(
+            MALFORMED.because("`messages` must be a list of at least one message.", param="messages")
+        )
     if len(messages) > limits.messages:
-        raise MALFORMED.because(f"`messages` must not have more than {limits.messages} entries.", param="messages")
+        raise ApiError(
+            MALFORMED.because(
+                f"`messages` must not have more than {limits.messages} entries.", param="messages"
+            )
+        )
     size, tokens = 0, MESSAGE_TOKENS * len(messages)
     for number, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise MALFORMED.because("Each message must be an object with a `role`.", param=f"messages[{number}]")
+            raise ApiError(
+                MALFORMED.because(
+                    "Each message must be an object with a `role`.", param=f"messages[{number}]"
+                )
+            )
         content = message.get("content")
         if isinstance(content, str):
             size += _utf8(content)
         elif isinstance(content, list):
             for part in content:
                 if not isinstance(part, dict):
-                    raise MALFORMED.because("Each content part must be an object.", param=f"messages[{number}].content")
+                    raise ApiError(
+                        MALFORMED.because(
+                            "Each content part must be an object.", param=f"messages[{number}].content"
+                        )
+                    )
                 if isinstance(text := part.get("text"), str):
                     size += _utf8(text)
                 elif part.get("type") in ("image_url", "input_image", "image"):
@@ -283,7 +302,11 @@ def _measure_chat(payload: dict[str, Any], limits: Limits) -> tuple[int, int]:
                 else:
                     size += len(orjson.dumps(part))
         elif content is not None:
-            raise MALFORMED.because("`content` must be a text or a list of parts.", param=f"messages[{number}].content")
+            raise ApiError(
+                MALFORMED.because(
+                    "`content` must be a text or a list of parts.", param=f"messages[{number}].content"
+                )
+            )
         for field in ("tool_calls", "function_call", "reasoning_content"):
             if message.get(field):
                 size += len(orjson.dumps(message[field]))
@@ -292,7 +315,7 @@ def _measure_chat(payload: dict[str, Any], limits: Limits) -> tuple[int, int]:
         if value is None:
             continue
         if not isinstance(value, dict if field == "response_format" else list):
-            raise MALFORMED.because(f"`{field}` has the wrong type.", param=field)
+            raise ApiError(MALFORMED.because(f"`{field}` has the wrong type.", param=field))
         size += len(orjson.dumps(value))
     return size, tokens
 
@@ -300,7 +323,9 @@ def _measure_chat(payload: dict[str, Any], limits: Limits) -> tuple[int, int]:
 def _measure_prompts(payload: dict[str, Any], field: str, limits: Limits) -> tuple[int, int, int]:
     """(bytes, tokens known already, number of prompts) of a text, texts, token ids or lists of token ids."""
     value = payload.get(field)
-    wrong = MALFORMED.because(f"`{field}` must be a text, a list of texts or a list of token ids.", param=field)
+    wrong = ApiError(
+        MALFORMED.because(f"`{field}` must be a text, a list of texts or a list of token ids.", param=field)
+    )
     if isinstance(value, str) and value:
         return _utf8(value), MESSAGE_TOKENS, 1
     if not isinstance(value, list) or not value:
@@ -308,7 +333,9 @@ def _measure_prompts(payload: dict[str, Any], field: str, limits: Limits) -> tup
     if all(type(item) is int and item >= 0 for item in value):
         return 0, len(value), 1
     if len(value) > limits.messages:
-        raise MALFORMED.because(f"`{field}` must not have more than {limits.messages} entries.", param=field)
+        raise ApiError(
+            MALFORMED.because(f"`{field}` must not have more than {limits.messages} entries.", param=field)
+        )
     size = tokens = 0
     for item in value:
         if isinstance(item, str) and item:
@@ -336,11 +363,14 @@ def _preferences(payload: dict[str, Any]) -> Preferences:
         return NO_PREFERENCES
     tier = payload.get("tier") or "balanced"
     if tier not in ("cheapest", "balanced", "fastest"):
-        raise MALFORMED.because("`tier` must be cheapest, balanced or fastest.", param="tier")
+        raise ApiError(MALFORMED.because("`tier` must be cheapest, balanced or fastest.", param="tier"))
     price = payload.get("max_price")
     if price is not None and not isinstance(price, dict):
-        raise MALFORMED.because(
-            '`max_price` must be an object: {"input": …, "output": …} in nanodollars per token.', param="max_price"
+        raise ApiError(
+            MALFORMED.because(
+                '`max_price` must be an object: {"input": …, "output": …} in nanodollars per token.',
+                param="max_price",
+            )
         )
     return Preferences(
         tier=tier,
@@ -362,9 +392,12 @@ def _names(payload: dict[str, Any], field: str) -> list[str]:
     if (
         not isinstance(value, list)
         or len(value) > 50
-        or not all(isinstance(name, str) and 0 < len(name) <= MODEL_CHARS_MAX and name.isprintable() for name in value)
+        or not all(
+            isinstance(name, str) and 0 < len(name) <= MODEL_CHARS_MAX and name.isprintable()
+            for name in value
+        )
     ):
-        raise MALFORMED.because(f"`{field}` must be a list of at most 50 names.", param=field)
+        raise ApiError(MALFORMED.because(f"`{field}` must be a list of at most 50 names.", param=field))
     return value
 
 
@@ -373,7 +406,7 @@ def _boolean(payload: dict[str, Any], field: str) -> bool:
     if value is None:
         return False
     if not isinstance(value, bool):
-        raise MALFORMED.because(f"`{field}` must be true or false.", param=field)
+        raise ApiError(MALFORMED.because(f"`{field}` must be true or false.", param=field))
     return value
 
 
@@ -383,7 +416,9 @@ def _whole(payload: dict[str, Any], field: str, low: int, high: int, *, inside: 
         return None
     if type(value) is not int or not low <= value <= high:
         name = f"{inside}.{field}" if inside else field
-        raise MALFORMED.because(f"`{name}` must be a whole number from {low} to {high}.", param=name)
+        raise ApiError(
+            MALFORMED.because(f"`{name}` must be a whole number from {low} to {high}.", param=name)
+        )
     return value
 
 
@@ -393,4 +428,4 @@ def _utf8(text: str) -> int:
 
 def check_size(body_bytes: int, body_bytes_max: int) -> None:
     if body_bytes > body_bytes_max:
-        raise TOO_LARGE.because(f"The request body must not be above {body_bytes_max} bytes.")
+        raise ApiError(TOO_LARGE.because(f"The request body must not be above {body_bytes_max} bytes."))

@@ -21,7 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BODY = {
     "messages": [
         {"role": "system", "content": "You are a helpful assistant. Answer briefly and to the point."},
-        {"role": "user", "content": "Tell me about the history of the city of Paris in a few sentences. " * 4},
+        {
+            "role": "user",
+            "content": "Tell me about the history of the city of Paris in a few sentences. " * 4,
+        },
     ],
     "temperature": 0.7,
     "max_tokens": 200,
@@ -75,25 +78,37 @@ def report(
     delayed = load(port, key, models["delayed"], 64, many // 5)
     delayed_1 = load(port, key, models["delayed"], 1, max(many // 200, 30))
     direct_delayed = load(mock_port, key, models["delayed"], 64, many // 5)
+    direct_delayed_1 = load(mock_port, key, models["delayed"], 1, max(many // 200, 30))
     burst = measured(gateway, lambda: load(port, key, models["plain"], 64, many // 10, stream=True))
     paced = measured(gateway, lambda: load(port, key, models["paced"], 64, many // 20, stream=True))
 
-    print(f"\n{'at 64 connections':34}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU-ms web':>12}{'CPU-ms PostgreSQL':>19}")
-    for name, figures in (("NeuralGate, admitted and booked", at_64), ("bare Django view, nothing else", bare)):
-        print(
-            f"{name:34}{figures['requests'] / figures['seconds']:12,.0f}{figures['p50_ms']:9.1f}{figures['p99_ms']:9.1f}"
-            f"{figures['web_ms']:12.3f}{figures['postgres_ms']:19.3f}"
-        )
-    print(f"{'mock server itself':34}{direct_64['requests'] / direct_64['seconds']:12,.0f}{direct_64['p50_ms']:9.1f}{direct_64['p99_ms']:9.1f}")
-    print(f"\nadded at 1 connection: p50 {at_1['p50_ms'] - direct_1['p50_ms']:.2f} ms, p99 {at_1['p99_ms'] - direct_1['p99_ms']:.2f} ms")
     print(
-        f"added over a 50 ms server: at 64 p50 {delayed['p50_ms'] - direct_delayed['p50_ms']:.2f} ms, "
-        f"p99 {delayed['p99_ms'] - direct_delayed['p99_ms']:.2f} ms; at 1 p50 {delayed_1['p50_ms'] - 50:.2f} ms"
+        f"\n{'at 64 connections':32}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'CPU-ms web':>12}{'PostgreSQL':>12}"
     )
-    print(f"stream of 32 chunks: back to back {burst['web_ms']:.2f} CPU-ms, paced {paced['web_ms']:.2f} CPU-ms")
-    print(f"memory: {rss_after / 2**20:.0f} MiB, {(rss_after - rss_before) / 2**20:+.1f} MiB over {many:,} requests")
+    rows = (
+        ("NeuralGate, admitted and booked", at_64),
+        ("bare Django view, nothing else", bare),
+        ("the mock", direct_64),
+    )
+    for name, figures in rows:
+        rate = figures["requests"] / figures["seconds"]
+        costs = f"{figures['web_ms']:12.3f}{figures['postgres_ms']:12.3f}" if "web_ms" in figures else ""
+        print(f"{name:32}{rate:12,.0f}{figures['p50_ms']:9.1f}{figures['p99_ms']:9.1f}{costs}")
+    print(f"\nadded at 1 connection: {added(at_1, direct_1)}")
+    print(f"added over a server that takes 50 ms: at 64 {added(delayed, direct_delayed)};")
+    print(f"                                      at 1 {added(delayed_1, direct_delayed_1)}")
+    print(
+        f"stream of 32 chunks: back to back {burst['web_ms']:.2f} CPU-ms, paced {paced['web_ms']:.2f} CPU-ms"
+    )
+    growth = (rss_after - rss_before) / 2**20
+    print(f"memory of the web process: {rss_after / 2**20:.0f} MiB, {growth:+.1f} MiB over {many:,} requests")
     errors = sum(int(f["errors"]) for f in (at_64, at_1, delayed, burst, paced))
     print(f"errors: {errors}")
+
+
+def added(ours: dict[str, float], direct: dict[str, float]) -> str:
+    """What the gateway adds to the same requests sent to the mock directly."""
+    return f"p50 {ours['p50_ms'] - direct['p50_ms']:.2f} ms, p99 {ours['p99_ms'] - direct['p99_ms']:.2f} ms"
 
 
 def measured(web: psutil.Process, run) -> dict[str, float]:  # type: ignore[no-untyped-def]
@@ -115,11 +130,15 @@ def cpu_s(processes: list[psutil.Process]) -> float:
 
 
 def postgres_processes() -> list[psutil.Process]:
-    postmaster = psutil.Process(int((ROOT / "data" / "bench" / "postgres" / "postmaster.pid").read_text().split()[0]))
+    postmaster = psutil.Process(
+        int((ROOT / "data" / "bench" / "postgres" / "postmaster.pid").read_text().split()[0])
+    )
     return [postmaster, *postmaster.children()]
 
 
-def load(port: int, key: str, model: str, connections: int, requests: int, *, stream: bool = False) -> dict[str, float]:
+def load(
+    port: int, key: str, model: str, connections: int, requests: int, *, stream: bool = False
+) -> dict[str, float]:
     body = json.dumps({"model": model, **BODY, **({"stream": True} if stream else {})}, separators=(",", ":"))
     answer = subprocess.run(
         [sys.executable, "-m", "tests.bench.load", str(port), str(connections), str(requests)],

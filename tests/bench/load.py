@@ -73,7 +73,9 @@ class Load:
             self.done.set()
 
 
-async def run(port: int, connections: int, requests: int, path: str, key: str, body: bytes) -> dict[str, float]:
+async def run(
+    port: int, connections: int, requests: int, path: str, key: str, body: bytes
+) -> dict[str, float]:
     head = (
         f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -95,4 +97,8 @@ async def run(port: int, connections: int, requests: int, path: str, key: str, b
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
     port, connections, requests = (int(word) for word in sys.argv[1:4])
-    print(json.dumps(uvloop.run(run(port, connections, requests, asked["path"], asked["key"], asked["body"].encode()))))
+    print(
+        json.dumps(
+            uvloop.run(run(port, connections, requests, asked["path"], asked["key"], asked["body"].encode()))
+        )
+    )

@@ -21,7 +21,10 @@ def answer() -> bytes:
         "usage": {"prompt_tokens": 60, "completion_tokens": 70, "total_tokens": 130},
     }  # fmt: skip
     body = json.dumps(value).encode()
-    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
 
 
 def event(value: object) -> bytes:
@@ -31,14 +34,22 @@ def event(value: object) -> bytes:
 
 def chunk(delta: dict, finish: str | None = None) -> dict:
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return {"id": "chatcmpl-x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return {
+        "id": "chatcmpl-x",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "m",
+        "choices": [choice],
+    }
 
 
 ANSWER = answer()
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 CHUNKS = [event(chunk({"content": f"word{n} "})) for n in range(WORDS)]
 USAGE = {"prompt_tokens": 60, "completion_tokens": 64, "total_tokens": 124}
-END = event(chunk({}, "stop")) + event({"choices": [], "usage": USAGE}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+END = (
+    event(chunk({}, "stop")) + event({"choices": [], "usage": USAGE}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+)
 DELAY = re.compile(rb'"model":\s*"[^"]*-d(\d+)"')
 PACE = re.compile(rb'"model":\s*"[^"]*-p(\d+)"')
 

@@ -77,9 +77,9 @@ def test_a_stream_cut_into_any_pieces_reads_the_same(sizes: list[int]):
 
 def test_an_event_too_long_is_refused_while_it_arrives():
     reader = EventReader(1_000)
+    assert reader.feed(b"data: " + b"x" * 900) == []
     with pytest.raises(BadAnswer):
-        for _ in range(30):
-            reader.feed(b"data: " + b"x" * 100)
+        reader.feed(b"x" * 200)
 
 
 json_values = st.recursive(
@@ -104,7 +104,7 @@ def test_any_json_is_understood_or_refused(endpoint: str, fields: dict):
     try:
         call = wire.parse(endpoint, json.dumps({**usual, **fields}).encode(), LIMITS)
     except ApiError as error:
-        assert error.status in (400, 413)
+        assert error.problem.status in (400, 413)  # noqa: PT017  # either way is right
         return
     sent = json.loads(wire.encode_request(call, upstream_name="theirs", output_max=7, user="u"))
     assert sent["model"] == "theirs"

@@ -122,15 +122,24 @@ def test_never_more_than_max_tokens_is_billed(gateway: RunningGateway):
         fakes.plain(200, {"choices": [{"index": 0, "message": "x"}]}),
         fakes.plain(200, {"choices": [{"index": 0, "message": {"content": ""}, "finish_reason": None}]}),
         fakes.plain(200, {"error": {"message": "boom"}}),
-        fakes.plain(200, {"choices": [{"index": 0, "message": {"content": "x"}}], "usage": {"prompt_tokens": -1}}),
-        fakes.plain(200, {"choices": [{"index": 0, "message": {"content": "x"}}], "usage": {"prompt_tokens": "9"}}),
+        fakes.plain(
+            200, {"choices": [{"index": 0, "message": {"content": "x"}}], "usage": {"prompt_tokens": -1}}
+        ),
+        fakes.plain(
+            200, {"choices": [{"index": 0, "message": {"content": "x"}}], "usage": {"prompt_tokens": "9"}}
+        ),
         fakes.raw(fakes.http(200, "application/json", b"xx", "content-encoding: gzip\r\n")),
-        fakes.raw(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{", then_close=True),
+        fakes.raw(
+            b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 999\r\n\r\n{",
+            then_close=True,
+        ),
         fakes.raw(b"garbage\r\n\r\n", then_close=True),
         fakes.raw(b"", then_close=True),
     ],
 )
-def test_a_failure_before_the_answer_moves_on_to_the_next_server(gateway: RunningGateway, script: fakes.Script):
+def test_a_failure_before_the_answer_moves_on_to_the_next_server(
+    gateway: RunningGateway, script: fakes.Script
+):
     alice = factories.person()
     bad = fakes.FakeServer(script)
     _, offer = factories.server(bad.base_url, price_in=0, price_out=0)
@@ -218,7 +227,9 @@ def test_a_client_that_hangs_up_pays_for_what_was_relayed(gateway: RunningGatewa
     _, offer = factories.server(server.base_url)
     body = {"model": offer.model_id, "stream": True, **ASK}
     seen = 0
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=alice.headers) as answer:
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/chat/completions", json=body, headers=alice.headers
+    ) as answer:
         for line in answer.iter_lines():
             seen += "word" in line
             if seen > words:
@@ -282,7 +293,9 @@ def test_time_limits_and_size_limits_end_a_request(gateway: RunningGateway):
         assert post(strict, alice, silent.model_id).status_code == 504
         assert_free(alice)
 
-        _, stalls = factories.server(fakes.FakeServer(fakes.stream(fakes.events(["a ", "b "]), pause_s=1)).base_url)
+        _, stalls = factories.server(
+            fakes.FakeServer(fakes.stream(fakes.events(["a ", "b "]), pause_s=1)).base_url
+        )
         assert "[DONE]" not in post(strict, alice, stalls.model_id, stream=True).text
         assert_free(alice)
 

@@ -16,7 +16,9 @@ def test_an_answer_is_served_and_booked_to_the_nanodollar(gateway: RunningGatewa
     server = fakes.FakeServer(fakes.model(usage=(10, 8)))
     _, offer = factories.server(server.base_url, price_in=100, price_out=300)
     answer = httpx.post(
-        f"{gateway.url}/v1/chat/completions", json={"model": offer.model_id, **QUESTION}, headers=alice.headers
+        f"{gateway.url}/v1/chat/completions",
+        json={"model": offer.model_id, **QUESTION},
+        headers=alice.headers,
     )
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -34,7 +36,9 @@ def test_a_stream_ends_with_done_after_it_is_booked(gateway: RunningGateway):
     server = fakes.FakeServer(fakes.model(usage=(10, 8)))
     _, offer = factories.server(server.base_url)
     body = {"model": offer.model_id, "stream": True, "stream_options": {"include_usage": True}, **QUESTION}
-    with httpx.stream("POST", f"{gateway.url}/v1/chat/completions", json=body, headers=alice.headers) as answer:
+    with httpx.stream(
+        "POST", f"{gateway.url}/v1/chat/completions", json=body, headers=alice.headers
+    ) as answer:
         events = [line[6:] for line in answer.iter_lines() if line.startswith("data: ")]
     assert events[-1] == "[DONE]"
     chunks = [json.loads(event) for event in events[:-1]]

@@ -52,7 +52,9 @@ def test_a_thousand_holds_of_ten_cents_against_five_dollars_admit_fifty(gateway:
     # The hold: output only, 1,000 tokens at 100,000 nanodollars = 0.10 USD.
     _, offer = factories.server(server.base_url, price_in=0, price_out=100_000, slots=2_000)
     answers = ask_at_once(
-        gateway, [listed[n % keys] for n in range(1_000)], {"model": offer.model_id, "max_tokens": 1_000, **QUESTION}
+        gateway,
+        [listed[n % keys] for n in range(1_000)],
+        {"model": offer.model_id, "max_tokens": 1_000, **QUESTION},
     )
     assert statuses(answers) == {200: 50, 402: 950}
     assert {a.json()["error"]["code"] for a in answers if a.status_code == 402} == {"credit_reserved"}
@@ -83,7 +85,9 @@ def test_a_tiers_daily_and_token_limits(gateway: RunningGateway):
         who = factories.person(tier=tier)
         answers = [
             httpx.post(
-                f"{gateway.url}/v1/chat/completions", json={"model": offer.model_id, **QUESTION}, headers=who.headers
+                f"{gateway.url}/v1/chat/completions",
+                json={"model": offer.model_id, **QUESTION},
+                headers=who.headers,
             )
             for _ in range(3)
         ]
@@ -145,7 +149,7 @@ def test_a_suspension_acts_on_the_next_request(gateway: RunningGateway):
     alice = factories.person()
     _, bob = factories.hoster()
     server = fakes.FakeServer(fakes.model())
-    row, offer = factories.server(server.base_url, of=bob)
+    _, offer = factories.server(server.base_url, of=bob)
     body = {"model": offer.model_id, **QUESTION}
     assert ask_at_once(gateway, [alice.key], body)[0].status_code == 200
     Hoster.objects.filter(pk=bob.pk).update(status="suspended")

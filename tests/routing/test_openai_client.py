@@ -13,7 +13,10 @@ from tests.gateway import RunningGateway
 MESSAGES: list = [{"role": "user", "content": "What is the capital of France?"}]
 WEATHER = {
     "type": "function",
-    "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+    "function": {
+        "name": "get_weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
 }
 
 
@@ -30,9 +33,14 @@ def test_chat_and_streamed_chat_with_usage(gateway: RunningGateway):
     assert answer.usage is not None
     assert answer.usage.total_tokens == 18
     chunks = list(
-        ask.create(model=offer.model_id, messages=MESSAGES, stream=True, stream_options={"include_usage": True})
+        ask.create(
+            model=offer.model_id, messages=MESSAGES, stream=True, stream_options={"include_usage": True}
+        )
     )
-    assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Paris is the capital of France."
+    assert (
+        "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        == "Paris is the capital of France."
+    )
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 8
     assert {c.id for c in chunks} == {chunks[0].id}
@@ -40,7 +48,11 @@ def test_chat_and_streamed_chat_with_usage(gateway: RunningGateway):
 
 def test_tools_streamed_and_not(gateway: RunningGateway):
     alice = factories.person()
-    call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+    call = {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+    }
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     whole = {"choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}], "usage": None}
     server = fakes.FakeServer(fakes.plain(200, whole))
@@ -71,13 +83,17 @@ def test_embeddings_and_completions(gateway: RunningGateway):
     assert [row.embedding for row in answer.data] == [[0.25, -0.5]] * 2
     assert answer.usage.prompt_tokens == 4
     _, offer = factories.server(fakes.FakeServer(fakes.model("Paris", usage=(4, 1))).base_url)
-    text = client(gateway, alice.key).completions.create(model=offer.model_id, prompt="The capital of France is")
+    text = client(gateway, alice.key).completions.create(
+        model=offer.model_id, prompt="The capital of France is"
+    )
     assert text.choices[0].text == "Paris"
 
 
 def test_models_are_listed_with_auto_first(gateway: RunningGateway):
     alice = factories.person()
-    _, offer = factories.server(fakes.FakeServer(fakes.model()).base_url, model="org/family:7b-" + factories.unique("m"))
+    _, offer = factories.server(
+        fakes.FakeServer(fakes.model()).base_url, model="org/family:7b-" + factories.unique("m")
+    )
     models = client(gateway, alice.key).models
     listed = [model.id for model in models.list()]
     assert listed[0] == "auto"
@@ -99,15 +115,21 @@ def test_typed_exceptions(gateway: RunningGateway):
         ask.create(model="no-such-model", messages=MESSAGES)
     assert missing.value.code == "model_not_found"
     with pytest.raises(openai.APIStatusError) as broke:
-        client(gateway, poor.key).chat.completions.create(model=offer.model_id, messages=MESSAGES, max_tokens=10_000)
+        client(gateway, poor.key).chat.completions.create(
+            model=offer.model_id, messages=MESSAGES, max_tokens=10_000
+        )
     assert (broke.value.status_code, broke.value.code) == (402, "insufficient_credit")
     assert "$5.00 is free" in broke.value.message
     limited = factories.person(tier="free")
     for _ in range(60):
         with pytest.raises(openai.InternalServerError):
-            client(gateway, limited.key).chat.completions.create(model=offer.model_id, messages=MESSAGES, max_tokens=1)
+            client(gateway, limited.key).chat.completions.create(
+                model=offer.model_id, messages=MESSAGES, max_tokens=1
+            )
     with pytest.raises((openai.RateLimitError, openai.InternalServerError)):
-        client(gateway, limited.key).chat.completions.create(model=offer.model_id, messages=MESSAGES, max_tokens=1)
+        client(gateway, limited.key).chat.completions.create(
+            model=offer.model_id, messages=MESSAGES, max_tokens=1
+        )
     with pytest.raises(openai.InternalServerError) as down:
         ask.create(model=offer.model_id, messages=MESSAGES, max_tokens=1)
     assert down.value.status_code == 503
@@ -125,7 +147,9 @@ def test_two_hundred_calls_at_once_on_one_key_are_each_booked_once(gateway: Runn
             answers = await asyncio.gather(
                 *(ask.chat.completions.create(model=offer.model_id, messages=MESSAGES) for _ in range(200))
             )
-        return sum(answer.choices[0].message.content == "Paris is the capital of France." for answer in answers)
+        return sum(
+            answer.choices[0].message.content == "Paris is the capital of France." for answer in answers
+        )
 
     assert asyncio.run(calls()) == 200
     assert Charge.objects.filter(account=alice.account, state="posted").count() == 200
@@ -142,5 +166,3 @@ def test_a_revoked_key_is_refused_on_the_next_request(gateway: RunningGateway):
     with pytest.raises(openai.AuthenticationError) as refused:
         ask.create(model=offer.model_id, messages=MESSAGES)
     assert refused.value.code == "revoked_api_key"
-
-
