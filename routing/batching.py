@@ -57,7 +57,7 @@ class Batcher(Generic[Row, Answer]):
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self.stopping = False
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -65,7 +65,7 @@ class Batcher(Generic[Row, Answer]):
 
     async def stop(self) -> None:
         """Finish what waits, then stop."""
-        self._stopping = True
+        self.stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
@@ -84,7 +84,7 @@ class Batcher(Generic[Row, Answer]):
     async def _run(self) -> None:
         while True:
             if not self._waiting:
-                if self._stopping:
+                if self.stopping:
                     return
                 self._wake.clear()
                 await self._wake.wait()
@@ -139,16 +139,18 @@ class Batcher(Generic[Row, Answer]):
     def _give_up_late(
         self, batch: list[tuple[Row, asyncio.Future[Answer], float]]
     ) -> list[tuple[Row, asyncio.Future[Answer], float]]:
+        """What of the batch is still in time; the rest, and what waits behind and is late too, is given up."""
         now = self._loop.time()
-        for row, future, deadline in batch:
-            if now >= deadline or self._stopping:
-                _fail(future, Unreachable())
-                self.given_up(row)
-        # The others that wait behind are late as well by the time they are tried.
+        kept = []
+        late = []
+        for entry in batch:
+            (late if entry[2] <= now or self.stopping else kept).append(entry)
         while self._waiting and self._waiting[0][2] <= now:
-            row, future, _ = self._waiting.popleft()
+            late.append(self._waiting.popleft())
+        for row, future, _ in late:
             _fail(future, Unreachable())
-        return [entry for entry in batch if not entry[1].done()]
+            self.given_up(row)
+        return kept
 
     def given_up(self, row: Row) -> None:
         """Called with a row whose fate is unknown."""

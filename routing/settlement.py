@@ -91,9 +91,9 @@ class Settlement(Batcher[Ending, Receipt]):
         return [found[row.charge] for row in rows]
 
     def given_up(self, row: Ending) -> None:
-        """The client was told that nothing is charged: see to it as soon as the database is back."""
-        if row.quote:
-            self.submit(voided(row, "platform_fault"))
+        """The client was told that nothing is charged: see to it, for as long as it takes."""
+        if not self.stopping:
+            self.submit(voided(row, row.outcome if row.quote == 0 else "platform_fault"))
 
     def give_back(self, charge: str) -> None:
         """Void an admitted charge that no request uses."""

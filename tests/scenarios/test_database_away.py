@@ -172,7 +172,7 @@ def test_a_lost_answer_to_a_commit_is_asked_again_and_booked_once(cluster: Clust
         killer.start()
         try:
             with httpx.Client(timeout=30) as client:
-                for _ in range(150):
+                for _ in range(60):
                     answer = client.post(
                         f"{url}/v1/chat/completions", json={"model": market["model"], **ASK}, headers=headers
                     )
