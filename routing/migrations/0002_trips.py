@@ -123,8 +123,9 @@ BEGIN
             WHEN cardinality(r.allowed_models) > 0 AND NOT models[n] = ANY (r.allowed_models) THEN 'model_not_allowed'
         END;
         IF again AND verdict IS NULL AND ids[n] = ANY (known) THEN
-            SELECT 'ok', c.output_tokens_max / choices[n], c.hold_nanos INTO verdict, o_output[n], o_hold[n]
-              FROM billing_charge c WHERE c.id = ids[n];
+            verdict := 'ok';
+            o_output[n] := (SELECT c.output_tokens_max / choices[n] FROM billing_charge c WHERE c.id = ids[n]);
+            o_hold[n] := (SELECT c.hold_nanos FROM billing_charge c WHERE c.id = ids[n]);
         END IF;
         IF verdict IS NOT NULL THEN
             o_status[n] := verdict;
