@@ -1,4 +1,4 @@
-"""A trip whose answer was lost after the commit is repeated, and nothing is done twice."""
+"""A trip whose answer was lost after the commit is repeated, a call may end twice: nothing is done twice."""
 
 import asyncio
 import uuid
@@ -12,10 +12,11 @@ from psycopg.conninfo import make_conninfo
 
 from billing import ledger
 from billing.models import Charge, RateWindow
-from hosting.models import Server
+from hosting.models import Server, ServerMinute
 from routing import batching
 from routing.admission import Admission, Application, new_charge_id
 from routing.batching import Batcher
+from routing.models import InferenceRequest
 from routing.settlement import Ending, Receipt, Settlement
 from tests import bookings, factories
 from tests.routing.test_usage_api import address
@@ -59,6 +60,23 @@ def test_a_repeated_settlement_books_once_and_stands():
     assert receipts == [Receipt("already_posted", 500), Receipt("already_voided", 0)]
     assert [receipt.stands for receipt in receipts] == [True, False]
     assert (alice.account.posted_nanos, alice.account.held_nanos) == (WELCOME - 500, 0)
+
+
+def test_the_first_of_two_endings_in_one_batch_wins():
+    """A call may be settled while its caller, who hung up, voids it."""
+    alice = factories.person()
+    _, offer = factories.server(address(), price_in=1, price_out=1)
+    broken, _ = factories.server(address())
+    call, neighbour = bookings.admit(alice, offer), bookings.admit(alice, offer)
+    endings = (
+        bookings.Ending(call, 1, 10, 10, failed_servers=(broken.pk,)),
+        bookings.Ending(neighbour),
+        bookings.Ending(call, 0, 0, 0, "abandoned", failed_servers=(broken.pk,)),
+    )
+    receipts = {charge: (status, gross) for charge, status, gross in bookings.end(*endings)}
+    assert receipts == {call.id: ("posted", 20), neighbour.id: ("posted", 500)}
+    assert InferenceRequest.objects.get(pk=call.id).outcome == "finished"
+    assert ServerMinute.objects.get(server=broken).failed == 1
 
 
 async def twice(batcher: Batcher, rows: Sequence[Any]) -> tuple[list[Any], list[Any]]:
