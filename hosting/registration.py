@@ -12,8 +12,9 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from accounts import keys
-from accounts.models import ApiKey, Customer, Tier, User
+from accounts import issuing
+from accounts.issuing import KeyRefused
+from accounts.models import Customer, Tier, User
 from billing import ledger
 from hosting import addresses, connector, terms, tokens
 from hosting.models import HostedModel, Hoster, Server
@@ -70,7 +71,11 @@ def register(
         except IntegrityError:  # somebody was faster
             raise RegistrationRefused(f"The address {origin} is registered already.") from None
         _furnish(server, models, token)
-        return Registration(hoster, server, new_key(customer=customer, name=KEY_NAME), token)
+        try:
+            key, _ = issuing.issue(customer=customer, name=KEY_NAME)
+        except KeyRefused as refusal:
+            raise RegistrationRefused(str(refusal)) from None
+        return Registration(hoster, server, key, token)
 
 
 def add_provider(
@@ -155,15 +160,6 @@ def open_customer(*, email: str, tier: str | None = None) -> Customer:
             Customer.objects.filter(pk=customer.pk).update(tier=tier)
             customer.refresh_from_db(fields=["tier"])
     return customer
-
-
-def new_key(*, customer: Customer, name: str) -> str:
-    """Another API key; returned once, stored as its digest."""
-    key = keys.make()
-    ApiKey.objects.create(
-        customer=customer, name=name, digest=keys.digest(key), visible_part=keys.visible_part(key)
-    )
-    return key
 
 
 def _hoster(customer: Customer, name: str) -> Hoster:

@@ -4,7 +4,7 @@ import asyncio
 
 from django.core.management.base import CommandError
 
-from accounts import keys
+from accounts import issuing, keys
 from accounts.models import ApiKey, Customer, User
 from hosting import registration, tokens, verification
 from hosting.models import Server
@@ -37,7 +37,7 @@ def _let_in(customer: Customer, login: Login, notes: Notes) -> None:
         user.set_password(login.password)
         user.save(update_fields=["password"])
     if not ApiKey.objects.filter(customer=customer, digest=keys.digest(login.key), revoked_at=None).exists():
-        login.key = registration.new_key(customer=customer, name="demo")
+        login.key, _ = issuing.issue(customer=customer, name="demo")
         notes.save()
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from accounts import issuing
 from hosting import registration
 from neuralgate.management.answering import AnsweringCommand
 
@@ -19,4 +20,5 @@ class Command(AnsweringCommand):
 
     def answer(self, *, email: str, tier: str | None, **_: Any) -> dict[str, Any]:
         customer = registration.open_customer(email=email, tier=tier)
-        return {"api_key": registration.new_key(customer=customer, name=KEY_NAME)}
+        key, _row = issuing.issue(customer=customer, name=KEY_NAME)
+        return {"api_key": key}
