@@ -1,0 +1,246 @@
+"""Deliberate defects, to test the tests: each must turn a part of the quick suite red.
+
+    NG_SABOTAGE=fee_rounded_up python -m pytest -p tests.sabotage tests/properties
+
+A defect is a change of a module's source while it is imported (migrations are modules too); the files stay as they
+are. Where the database has a second net below a rule, the defect takes that away as well.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, ModuleType
+
+import hypothesis
+
+ROOT = Path(__file__).resolve().parent.parent
+BOOKS = "billing.migrations.0002_books"
+TRIPS = "routing.migrations.0002_trips"
+
+# Nets in the database below the rules that some defects break.
+NO_SETTLES_ONCE = (BOOKS, "OLD.state <> 'held' OR NEW.state = 'held' OR (OLD.id", "(OLD.id")
+NO_EXACT_GROSS = (
+    BOOKS,
+    "            AND gross_nanos = input_tokens * price_in[quote] + output_tokens * price_out[quote]\n",
+    "",
+)
+
+# What caught_by may say.
+MACHINE = "tests/properties/test_money_machine.py::test_any_history_of_money_is_what_the_model_says"
+ENDINGS = "tests/routing/test_endings.py::"
+LIMITS = "tests/routing/test_limits.py::"
+PROMISES = "tests/routing/test_promises.py::"
+REPEATED = "tests/routing/test_repeated_trips.py::"
+SWEEPS = "tests/billing/test_tasks.py::"
+
+
+@dataclass(frozen=True)
+class Defect:
+    """changes: (module, text that occurs there once, text to put there)."""
+
+    changes: tuple[tuple[str, str, str], ...]
+    caught_by: tuple[str, ...]
+
+    def source(self, module: str) -> str:
+        """The module's source with the defect in it."""
+        text = path_of(module).read_text()
+        for name, old, new in self.changes:
+            if name == module:
+                assert text.count(old) == 1, f"{module} has {text.count(old)} times: {old}"
+                text = text.replace(old, new)
+        return text
+
+
+def path_of(module: str) -> Path:
+    return ROOT / (module.replace(".", "/") + ".py")
+
+
+def one(module: str, old: str, new: str, *caught_by: str) -> Defect:
+    return Defect(((module, old, new),), caught_by)
+
+
+DEFECTS = {
+    # ------------------------------------------------------------------------------------------------ the books
+    "platform_leg_dropped": one(BOOKS, "FROM split s WHERE s.fee > 0", "FROM split s WHERE false", MACHINE),
+    "settled_without_looking_at_the_state": Defect(
+        (
+            (BOOKS, "FROM priced p WHERE p.state = 'held'", "FROM priced p"),
+            (BOOKS, "WHEN k.quote = 0 OR c.state <> 'held' THEN 0", "WHEN k.quote = 0 THEN 0"),
+            NO_SETTLES_ONCE,
+        ),
+        (MACHINE,),
+    ),
+    "voided_after_it_was_posted": Defect(
+        (
+            (BOOKS, "FROM priced p WHERE p.state = 'held'", "FROM priced p WHERE p.state = 'held' OR p.quote = 0"),
+            NO_SETTLES_ONCE,
+        ),
+        (MACHINE,),
+    ),
+    "fee_rounded_up": Defect(
+        (
+            (BOOKS, "ELSE g.gross * c.fee_bps / 10000 END", "ELSE (g.gross * c.fee_bps + 9999) / 10000 END"),
+            (BOOKS, "ELSE gross_nanos * fee_bps / 10000 END", "ELSE (gross_nanos * fee_bps + 9999) / 10000 END"),
+        ),
+        (MACHINE,),
+    ),
+    "presents_become_payable": one(
+        BOOKS, "s.bought_part + s.earned_part - s.fee_paid AS payable", "s.net AS payable", MACHINE
+    ),
+    "only_what_was_spent_is_unheld": one(
+        BOOKS, "a.held_nanos - d.hold,", "a.held_nanos - d.gross,", MACHINE
+    ),
+    "first_servers_price_whoever_served": Defect(
+        (
+            (
+                BOOKS,
+                "k.input * c.price_in[k.quote] + k.output * c.price_out[k.quote]",
+                "k.input * c.price_in[1] + k.output * c.price_out[1]",
+            ),
+            NO_EXACT_GROSS,
+        ),
+        (MACHINE,),
+    ),
+    "todays_price_instead_of_the_one_at_the_start": Defect(
+        (
+            (
+                BOOKS,
+                "k.input * c.price_in[k.quote] + k.output * c.price_out[k.quote]",
+                "(SELECT k.input * m.price_per_input_token + k.output * m.price_per_output_token"
+                "   FROM hosting_hostedmodel m JOIN hosting_server s ON s.id = m.server_id"
+                "   JOIN hosting_hoster h ON h.id = s.hoster_id"
+                "   JOIN billing_ledgeraccount l ON l.customer_id = h.customer_id"
+                "  WHERE l.id = c.payee[k.quote])",
+            ),
+            NO_EXACT_GROSS,
+        ),
+        (PROMISES + "test_a_price_that_changes_under_way_is_not_this_requests",),
+    ),
+    "last_ending_of_a_batch_wins": one(
+        BOOKS, "AS u (id, quote, input, output, reason, ord) ORDER BY u.id, u.ord\n",
+        "AS u (id, quote, input, output, reason, ord) ORDER BY u.id, u.ord DESC\n", MACHINE,
+    ),
+    "released_an_hour_early": one(
+        BOOKS, "WHERE m.matures_at <= app_now()", "WHERE m.matures_at <= app_now() + interval '1 hour'",
+        SWEEPS + "test_earnings_are_released_once_however_often_the_task_runs",
+    ),
+    "matures_a_minute_early": one(BOOKS, "make_interval(secs => hold_s + b)", "make_interval(secs => hold_s)", MACHINE),
+    "released_twice": one(
+        BOOKS,
+        "DELETE FROM billing_maturity m USING due WHERE m.id = due.id\n"
+        "        RETURNING m.id, m.account_id, m.amount_nanos, m.payable_nanos",
+        "SELECT m.id, m.account_id, m.amount_nanos, m.payable_nanos FROM due m",
+        SWEEPS + "test_earnings_are_released_once_however_often_the_task_runs",
+    ),
+    "credit_given_at_every_retry": one(
+        "billing.ledger", '"id": uuid.uuid5(NAMESPACE, f"{kind}:{customer.pk}:{reference}")', '"id": uuid.uuid4()',
+        MACHINE,
+    ),
+    "living_processes_swept": one("routing.tasks", "WHERE p.boot = c.boot", "WHERE false AND p.boot = c.boot", MACHINE),
+    # -------------------------------------------------------------------------------------------- the admission
+    "hold_without_enough_credit": one(TRIPS, "WHEN o_hold[n] > room THEN CASE", "WHEN false THEN CASE", MACHINE),
+    "each_call_of_a_batch_sees_the_whole_balance": one(
+        TRIPS, "taken := taken + o_hold[n];", "taken := 0;",
+        MACHINE,
+    ),
+    "spending_limit_forgets_what_is_held": one(
+        TRIPS, "r.spend_limit_nanos - w.spent_nanos - w.held_nanos", "r.spend_limit_nanos - w.spent_nanos",
+        LIMITS + "test_a_keys_spending_limit_holds_at_once_and_over_time",
+    ),
+    "rate_counted_outside_of_the_batch": one(
+        TRIPS, "counted := counted + 1;", "counted := 0;",
+        LIMITS + "test_two_hundred_at_once_on_the_free_tier_are_sixty_in_the_minute",
+    ),
+    "revoked_keys_work": one(
+        TRIPS, "WHEN r.revoked_at IS NOT NULL THEN", "WHEN false THEN",
+        PROMISES + "test_a_revoked_key_is_refused_on_the_next_request",
+    ),
+    "a_repeated_admission_holds_again": one(
+        TRIPS, "IF again AND verdict IS NULL AND", "IF false AND verdict IS NULL AND",
+        REPEATED + "test_a_repeated_admission_holds_once_and_answers_as_the_first",
+    ),
+    "suspended_hosters_are_served": Defect(
+        (
+            (TRIPS, "IF stale[n] THEN", "IF false THEN"),
+            ("routing.choice", "if offer.status in EXCLUDED:", "if False:"),
+        ),
+        (LIMITS + "test_a_suspension_acts_on_the_next_request",),
+    ),
+    # ------------------------------------------------------------------------------------------ what is billed
+    "a_claim_of_zero_is_taken_for_none": one(
+        "routing.metering", "min(estimate if claim is None else claim, most)", "min(claim or estimate, most)",
+        ENDINGS + "test_a_claim_of_zero_is_zero",
+    ),
+    "claims_billed_without_bound": one(
+        "routing.metering", "estimate, min(most, output_max))", "estimate, output_max)",
+        ENDINGS + "test_an_inflated_claim_is_cut_to_what_was_delivered",
+    ),
+    "no_cap_at_max_tokens": one(
+        "routing.metering", "estimate, min(most, output_max))", "estimate, most)",
+        ENDINGS + "test_never_more_than_max_tokens_is_billed",
+    ),
+    "done_before_the_commit": one(
+        "routing.relay", "receipt = await future\n", 'receipt = Receipt("posted", 0)\n',
+        PROMISES + "test_the_last_bytes_wait_for_the_booking",
+    ),
+    "hanging_up_books_nothing": one(
+        "routing.relay", "if self._booked:\n", "if True:\n",
+        ENDINGS + "test_a_client_that_hangs_up_pays_for_what_was_relayed",
+    ),
+    "another_server_after_the_first_word": one(
+        "routing.relay", "if self._began or self._loop.time() >= deadline", "if self._loop.time() >= deadline",
+        PROMISES + "test_after_the_first_word_no_other_server_is_asked",
+    ),
+    # ------------------------------------------------------------------------------------ addresses and secrets
+    "redirects_followed": one(
+        "hosting.connector", ".follow_redirects(False)", ".follow_redirects(True)",
+        "tests/hosting/test_connector.py::test_redirects_are_not_followed",
+    ),
+    "addresses_checked_at_registration_only": one(
+        "routing.upstream", "guarded=offer.guarded", "guarded=False",
+        PROMISES + "test_the_address_is_checked_at_the_request_too",
+    ),
+    "prompts_logged_with_failures": one(
+        "routing.relay", 'log.info("attempt.failed", ', 'log.info("attempt.failed", prompt=self._call.payload, ',
+        PROMISES + "test_no_log_holds_a_prompt_an_answer_a_key_or_a_token",
+    ),
+    "servers_errors_logged_in_full": one(
+        "routing.relay", 'log.exception("relay.broken", ', 'log.exception("relay.broken", headers=self._call, ',
+        PROMISES + "test_no_log_of_a_fault_of_ours_holds_them_either",
+    ),
+    "the_customers_user_told_to_the_hoster": one(
+        "routing.gateway", 'text = f"{offer.hoster_id}:{customer}:{user}"', "return str(user)",
+        LIMITS + "test_what_the_hoster_sees_of_the_customer",
+    ),
+}  # fmt: skip
+
+
+class Saboteur(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports the modules of one defect with the defect in them."""
+
+    def __init__(self, defect: Defect) -> None:
+        self._defect = defect
+        self._modules = {module for module, _, _ in defect.changes}
+        assert not self._modules & set(sys.modules), "imported before it could be sabotaged"
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname not in self._modules:
+            return None
+        return importlib.util.spec_from_file_location(fullname, path_of(fullname), loader=self)
+
+    def exec_module(self, module: ModuleType) -> None:
+        code: CodeType = compile(self._defect.source(module.__name__), str(path_of(module.__name__)), "exec")
+        exec(code, module.__dict__)
+
+
+if name := os.environ.get("NG_SABOTAGE"):
+    sys.meta_path.insert(0, Saboteur(DEFECTS[name]))
+    hypothesis.settings.register_profile("sabotage", database=None, phases=[hypothesis.Phase.generate])
+    hypothesis.settings.load_profile("sabotage")
