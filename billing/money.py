@@ -1,5 +1,7 @@
 """Nanodollars to what people and programs read: the only place that knows that a dollar is 10⁹ of them."""
 
+from decimal import Decimal
+
 NANOS_PER_USD = 10**9
 NANOS_PER_MICRODOLLAR = 10**3
 CENT_DIGITS = 2
@@ -19,6 +21,17 @@ def microdollars(amount_nanos: int) -> int:
     return (amount_nanos + NANOS_PER_MICRODOLLAR // 2) // NANOS_PER_MICRODOLLAR
 
 
+def nanos(amount_usd: Decimal) -> int:
+    """What somebody wrote in dollars, exactly: Decimal("0.5") → 500_000_000.
+
+    Raises ValueError for parts of a nanodollar.
+    """
+    amount_nanos = amount_usd * NANOS_PER_USD
+    if amount_nanos != int(amount_nanos):
+        raise ValueError("There is nothing smaller than a nanodollar.")
+    return int(amount_nanos)
+
+
 def decimal(amount_nanos: int) -> str:
     """Dollars in plain digits without an exponent, exact at any size: 24_800 → "0.0000248", 0 → "0"."""
     whole, digits = _parts(amount_nanos)
@@ -34,6 +47,17 @@ def text(amount_nanos: int) -> str:
 def price(price_nanos: int) -> str:
     """A price in nanodollars per token as people compare it: 100 → "$0.10 per 1M tokens"."""
     return f"{text(price_nanos * 1_000_000)} per 1M tokens"
+
+
+def rounded(amount_nanos: int) -> str:
+    """Dollars for a headline, cut down to cents: 4_871_999_900 → "$4.87". Less than a cent is exact.
+
+    Never more than there is: a balance of $0.999 is not a dollar.
+    """
+    cent_nanos = NANOS_PER_USD // 10**CENT_DIGITS
+    if 0 <= amount_nanos < cent_nanos:
+        return text(amount_nanos)
+    return text(amount_nanos // cent_nanos * cent_nanos)
 
 
 def _parts(amount_nanos: int) -> tuple[str, str]:

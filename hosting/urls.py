@@ -1,10 +1,18 @@
-"""Routes of the market."""
+"""Routes of the market: hosters' pages and /v1/models."""
 
 from django.urls import path
 
-from hosting import api
+from hosting import api, views
 
 urlpatterns = [
+    path("hosters", views.hosters, name="hosters"),
+    path("hosters/register", views.register, name="register_server"),
+    path("hosters/servers/<int:server_id>", views.server, name="server"),
+    path("hosters/servers/<int:server_id>/check", views.check, name="check_server"),
+    path("hosters/servers/<int:server_id>/drain", views.drain, name="drain_server"),
+    path("hosters/servers/<int:server_id>/token", views.rotate_token, name="rotate_token"),
+    path("hosters/servers/<int:server_id>/models", views.add_model, name="add_model"),
+    path("hosters/servers/<int:server_id>/models/<int:model_id>", views.edit_model, name="edit_model"),
     path("v1/models", api.Models.as_view()),
     path("v1/models/<path:model_id>", api.Model.as_view()),
 ]

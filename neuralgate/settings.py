@@ -163,8 +163,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "accounts.cors.middleware",
+    "neuralgate.security.middleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "neuralgate.staticfiles.Middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -1,0 +1,153 @@
+"""Hosters' pages about servers: register one, look at it, check it, change its token and its models."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
+
+from accounts.models import Customer
+from billing.visitors import customers_only
+from hosting import checking, prices, registration, showcase, standing, starting
+from hosting.addresses import AddressRefused
+from hosting.checking import CheckRuns
+from hosting.forms import ModelForm, ModelFormSet, PriceForm, ServerForm, TokenForm, terms_of
+from hosting.models import Hoster, Server
+from hosting.prices import NotServed
+from hosting.registration import RegistrationRefused
+from hosting.terms import TermsRefused
+
+EXAMPLE_PRICES = (
+    (50, "Small models (0.5B–2B), high volume"),
+    (100, "7B–9B models, competitive rate"),
+    (300, "Standard output pricing for small models"),
+    (500, "13B–27B models"),
+    (2_000, "70B+ models, premium quality"),
+)
+
+
+def hosters(request: HttpRequest) -> HttpResponse:
+    """Why and how to host."""
+    context = {"prices": EXAMPLE_PRICES, "market": showcase.now()}
+    return render(request, "hosting/hosters.html", context)
+
+
+@customers_only
+def register(request: HttpRequest, customer: Customer) -> HttpResponse:
+    """The form, and once: the key, the token and how to start the server with it."""
+    form = ServerForm(request.POST if request.method == "POST" else None)
+    models = ModelFormSet(request.POST if request.method == "POST" else None, prefix="models")
+    if request.method == "POST" and all([form.is_valid(), models.is_valid()]):  # both, to show every error
+        try:
+            made = registration.register(
+                user_email=customer.user.email, models=terms_of(models), **form.cleaned_data
+            )
+        except (RegistrationRefused, TermsRefused, AddressRefused) as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            context = {"made": made, **_start(made.server, made.server_token)}
+            return render(request, "hosting/registered.html", context)
+    context = {"form": form, "models": models, "prices": EXAMPLE_PRICES}
+    return render(request, "hosting/register.html", context)
+
+
+@customers_only
+def server(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
+    """One server: how it stands, what was found, its models and prices."""
+    return _page(request, _own(customer, server_id), ModelForm())
+
+
+@customers_only
+@require_POST
+def check(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
+    owned = _own(customer, server_id)
+    try:
+        if checking.check(owned).ok:
+            messages.success(request, f"{owned.name} passed every check. It is in traffic now.")
+        else:
+            messages.error(request, f"{owned.name} did not pass. What was found is listed below.")
+    except CheckRuns as refusal:
+        messages.warning(request, str(refusal))
+    return redirect("server", server_id=owned.pk)
+
+
+@customers_only
+@require_POST
+def drain(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
+    owned = _own(customer, server_id)
+    draining = request.POST.get("draining") == "1"
+    registration.set_draining(owned, draining)
+    messages.success(
+        request, f"{owned.name} gets no new requests." if draining else f"{owned.name} takes requests again."
+    )
+    return redirect("server", server_id=owned.pk)
+
+
+@customers_only
+def rotate_token(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
+    """Ask first; then the new token, once."""
+    owned = _own(customer, server_id)
+    form = TokenForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        token = registration.rotate_token(owned, form.cleaned_data["server_token"])
+        return render(request, "hosting/rotated.html", _start(owned, token))
+    return render(request, "hosting/rotate.html", {"server": owned, "form": form})
+
+
+@customers_only
+@require_POST
+def add_model(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
+    owned = _own(customer, server_id)
+    form = ModelForm(request.POST)
+    if form.is_valid():
+        try:
+            added = prices.add_model(server=owned, model=form.terms)
+        except (TermsRefused, NotServed, CheckRuns) as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(request, f"{added.model_id} is on {owned.name} now.")
+            return redirect("server", server_id=owned.pk)
+    return _page(request, owned, form)
+
+
+@customers_only
+@require_POST
+def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_id: int) -> HttpResponse:
+    """Another price, or off the market and back."""
+    owned = _own(customer, server_id)
+    model = get_object_or_404(owned.models, pk=model_id)
+    form = PriceForm(request.POST)
+    if "offered" in request.POST:
+        prices.set_offered(model, request.POST["offered"] == "1")
+    elif form.is_valid():
+        prices.set_price(model=model, **form.cleaned_data)
+        messages.success(request, f"{model.model_id} has its new price from the next request on.")
+    else:
+        messages.error(request, f"The price of {model.model_id} stays: a price is a whole number from 0 on.")
+    return redirect("server", server_id=owned.pk)
+
+
+def _own(customer: Customer, server_id: int) -> Server:
+    """One of the caller's servers; anybody else's does not exist for them."""
+    hoster = get_object_or_404(Hoster.objects.filter(customer=customer))
+    return get_object_or_404(hoster.servers.select_related("hoster"), pk=server_id)
+
+
+def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
+    context = {
+        "server": owned,
+        "standing": standing.of_server(owned),
+        "models": owned.models.order_by("model_id"),
+        "errors": owned.verification_error.splitlines(),
+        "checks": owned.health_checks.order_by("-checked_at")[:5],
+        "form": form,
+    }
+    return render(request, "hosting/server.html", context)
+
+
+def _start(owned: Server, token: str) -> dict[str, Any]:
+    """What a page needs that shows a token, once."""
+    names = [model.upstream_name or model.model_id for model in owned.models.order_by("pk")]
+    recipes = starting.recipes(base_url=owned.base_url, token=token, models=names, slots=owned.slots)
+    return {"server": owned, "token": token, "recipes": recipes}

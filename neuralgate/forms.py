@@ -1,0 +1,77 @@
+"""The form of a new API key. It stands here because a key's limit is money and its models are the market's."""
+
+import datetime as dt
+from decimal import Decimal
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import ApiKey
+from billing import money
+from hosting import terms
+
+MODELS_MAX = 100
+SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
+
+
+class KeyForm(forms.Form):
+    """The keyword arguments of `issuing.issue`, without the customer."""
+
+    name = forms.CharField(
+        max_length=80,
+        help_text="Where you use it, so that you know which one to revoke: “notebook”, “website”.",
+    )
+    expires_at = forms.DateField(
+        label="Last day",
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}),
+        help_text="It works through this day (UTC). Empty: until you revoke it.",
+    )
+    spend_limit_nanos = forms.DecimalField(
+        label="Spending limit in USD",
+        required=False,
+        min_value=0,
+        max_value=SPEND_LIMIT_USD_MAX,
+        decimal_places=6,
+        help_text="Empty: your balance is the only limit.",
+    )
+    spend_period = forms.ChoiceField(
+        label="Limit applies",
+        choices=ApiKey.SpendPeriod.choices,
+        initial=ApiKey.SpendPeriod.MONTH,
+        help_text="Days and months are UTC's.",
+    )
+    allowed_models = forms.CharField(
+        label="Allowed models",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text="One per line, exactly as on the models page, or auto. Empty: every model.",
+    )
+
+    def clean_name(self) -> str:
+        name: str = self.cleaned_data["name"]
+        if not name.isprintable():
+            raise ValidationError("Use printable characters only.")
+        return name
+
+    def clean_expires_at(self) -> dt.datetime | None:
+        last_day: dt.date | None = self.cleaned_data["expires_at"]
+        if last_day is None:
+            return None
+        if last_day < timezone.now().date():
+            raise ValidationError("This day has passed. Choose today or a later one.")
+        return dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=1)
+
+    def clean_spend_limit_nanos(self) -> int | None:
+        limit_usd: Decimal | None = self.cleaned_data["spend_limit_nanos"]
+        return None if limit_usd is None else money.nanos(limit_usd)
+
+    def clean_allowed_models(self) -> list[str]:
+        names = list(dict.fromkeys(self.cleaned_data["allowed_models"].split()))
+        if len(names) > MODELS_MAX:
+            raise ValidationError(f"List {MODELS_MAX} models at most.")
+        for name in names:
+            if terms.MODEL_ID.fullmatch(name) is None:
+                raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
+        return names

@@ -1,0 +1,198 @@
+"""The pages as people see them: sign up, make a key, host a server; on a phone and a desk, dark and light."""
+
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests import bookings, factories, fakes
+from tests.gateway import RunningGateway
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+OpenPage = Callable[..., Page]
+PASSWORD = "a long enough sentence"
+SCREENS = [
+    {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    for width, scheme in itertools.product((360, 1280), ("dark", "light"))
+]
+PICTURES = os.environ.get("PICTURES")  # a directory for screenshots, to look at by hand
+
+
+@pytest.fixture
+def fake() -> Iterator[fakes.FakeServer]:
+    server = fakes.FakeServer(fakes.model())
+    yield server
+    server.stop()
+
+
+def sign_up(page: Page, name: str = "alice") -> str:
+    email = f"{factories.unique(name)}@example.org"
+    page.goto("/accounts/signup/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign Up").click()
+    expect(page).to_have_url(re.compile("/account$"))
+    return email
+
+
+def fits(page: Page, name: str) -> None:
+    """Nothing sticks out to the side."""
+    wide, visible = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    if PICTURES:
+        screen = f"{page.viewport_size['width']}-{page.evaluate('matchMedia(`(prefers-color-scheme: dark)`).matches')}"  # type: ignore[index]
+        page.screenshot(path=Path(PICTURES) / f"{name}-{screen}.png", full_page=True)
+    assert wide <= visible, f"{page.url} is {wide} wide on a screen of {visible}"
+
+
+def test_alice_signs_up_and_makes_a_key_that_works(open_page: OpenPage, site: RunningGateway):
+    page = open_page()
+    sign_up(page)
+    expect(page.get_by_text("$5.00").first).to_be_visible()
+    page.get_by_role("link", name="Make your first key").click()
+    page.get_by_label("Name").fill("notebook")
+    page.get_by_role("button", name="Make the key").click()
+    key = page.locator("#key").inner_text()
+    page.get_by_role("button", name="Copy").first.click()
+    expect(page.get_by_role("button", name=re.compile("Copied|Press Ctrl-C")).first).to_be_visible()
+    balance = httpx.get(f"{site.url}/v1/usage", headers={"Authorization": f"Bearer {key}"})
+    assert balance.json()["credit_balance_usd"] == 5.0
+    page.get_by_role("link", name="I have copied it").click()
+    expect(page.get_by_text("notebook")).to_be_visible()
+    assert key not in page.content()
+    page.get_by_role("link", name="Revoke notebook").click()
+    page.get_by_role("button", name="Revoke it").click()
+    expect(page.get_by_text("is revoked")).to_be_visible()
+    assert httpx.get(f"{site.url}/v1/usage", headers={"Authorization": f"Bearer {key}"}).status_code == 401
+
+
+def test_bob_registers_a_server_and_it_serves(
+    open_page: OpenPage, site: RunningGateway, fake: fakes.FakeServer
+):
+    page = open_page()
+    sign_up(page, "bob")
+    page.get_by_role("link", name="Portal").click()
+    page.get_by_role("link", name="Register a server").click()
+    model = factories.unique("model")
+    page.get_by_label("Name", exact=True).fill(factories.unique("Bob's GPU"))
+    page.get_by_label("Address").fill(fake.base_url)
+    page.get_by_label("Model", exact=True).fill(model)
+    page.get_by_label("Input price").fill("100")
+    expect(page.get_by_text("$0.10 per 1M tokens").first).to_be_visible()
+    page.get_by_label("Output price").fill("300")
+    page.get_by_role("button", name="Add another model").click()
+    second = page.get_by_role("group", name="Model 2")
+    second.get_by_label("Model", exact=True).fill(f"{model}-second")
+    second.get_by_label("Input price").fill("1")
+    second.get_by_label("Output price").fill("2")
+    page.get_by_role("button", name="Register the server").click()
+    token, key = page.locator("#token").inner_text(), page.locator("#key").inner_text()
+    page.get_by_role("button", name="Check my server").click()
+    expect(page.get_by_text("does not accept").or_(page.get_by_text("answers 401")).first).to_be_visible()
+    fake.token = token
+    page.get_by_role("button", name="Check again").click()
+    expect(page.get_by_text("passed every check")).to_be_visible()
+    page.goto("/hosters/portal")
+    expect(page.get_by_text("in traffic")).to_be_visible()
+    body = {"model": f"{model}-second", "messages": [{"role": "user", "content": "Hello"}]}
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.post(f"{site.url}/v1/chat/completions", json=body, headers=headers, timeout=15)
+    assert answer.status_code == 200, answer.text
+    page.reload()
+    expect(page.get_by_role("rowheader", name=f"{model}-second")).to_be_visible()
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=["phone-dark", "phone-light", "desk-dark", "desk-light"])
+def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, object], fake: fakes.FakeServer):
+    page = open_page(**screen)
+    sign_up_page = (
+        "/accounts/login/",
+        "/accounts/signup/",
+        "/accounts/password/reset/",
+        "/accounts/login/code/",
+    )
+    for path in ("/", "/models", "/hosters", *sign_up_page):
+        page.goto(path)
+        fits(page, path.strip("/").replace("/", "-") or "landing")
+    email = sign_up(page, "an-address-that-is-rather-long-for-a-phone")
+    fits(page, "account-empty")
+    with_history(email, fake)
+    own = factories.Server.objects.get(base_url=fake.base_url).pk
+    paths = ["/account", "/account/requests", "/account/keys/new", "/hosters/portal", "/hosters/register"]
+    paths += [f"/hosters/servers/{own}", f"/hosters/servers/{own}/token", "/models", "/accounts/email/"]
+    for path in [
+        *paths,
+        "/accounts/password/change/",
+        "/accounts/2fa/",
+        "/accounts/2fa/totp/activate/",
+        "/accounts/logout/",
+    ]:
+        page.goto(path)
+        fits(page, "in-" + path.strip("/").replace("/", "-").replace(str(own), "n"))
+    page.goto(f"/hosters/servers/{own}/token")
+    page.get_by_role("button", name="Rotate the token").click()
+    fits(page, "rotated")
+
+
+def with_history(email: str, fake: fakes.FakeServer) -> None:
+    """Bob serves, asks himself, and has a server with errors; names are as long as they may get."""
+    customer = factories.Customer.objects.get(user__email=email)
+    factories.new_key(customer, allowed_models=["auto", "m" * 60], spend_limit_nanos=1)
+    key, api_key = factories.new_key(customer)
+    bob = factories.Person(customer, key, api_key)
+    factories.ledger.pending_account(customer)
+    hoster = factories.Hoster.objects.create(
+        customer=customer, name=factories.unique("B" * 60), status="warned", status_reason="w" * 300
+    )
+    _, offer = factories.server(fake.base_url, of=hoster, model=factories.unique("m" * 120))
+    bookings.book(bob, offer)
+    bookings.void(bookings.admit(bob, offer))
+    broken, _ = factories.server("https://" + "gpu." * 25 + factories.unique("x") + ".org", of=hoster)
+    factories.Server.objects.filter(pk=broken.pk).update(verified_at=None, verification_error="e" * 300)
+
+
+def test_everything_can_be_reached_by_keyboard(open_page: OpenPage):
+    page = open_page()
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Start with $5.00 free")).to_be_focused()
+
+
+def test_a_server_is_registered_without_scripts(open_page: OpenPage, fake: fakes.FakeServer):
+    page = open_page(java_script_enabled=False)
+    sign_up(page, "bob")
+    page.goto("/hosters/register")
+    page.get_by_label("Name", exact=True).fill(factories.unique("Bob's GPU"))
+    page.get_by_label("Address").fill(fake.base_url)
+    page.get_by_label("Model", exact=True).first.fill(factories.unique("model"))
+    page.get_by_label("Input price").first.fill("100")
+    page.get_by_label("Output price").first.fill("300")
+    page.get_by_role("button", name="Register the server").click()
+    fake.token = page.locator("#token").inner_text()
+    page.get_by_role("button", name="Check my server").click()
+    expect(page.get_by_text("passed every check")).to_be_visible()
+
+
+def test_the_api_reference_and_the_admin_work_under_the_policy(open_page: OpenPage):
+    page = open_page()
+    page.goto("/v1/docs")
+    expect(page.get_by_text("/v1/usage/export")).to_be_visible()
+    email = f"{factories.unique('admin')}@example.org"
+    factories.User.objects.create_superuser(email, PASSWORD)
+    page.goto("/accounts/login/")
+    page.get_by_label("Email").fill(email)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign In", exact=True).click()
+    expect(page).to_have_url(re.compile("/admin/$"))
+    page.goto("/admin/hosting/hoster/")
+    expect(page.get_by_role("heading", name=re.compile("Select hoster"))).to_be_visible()

@@ -1,0 +1,296 @@
+"""The pages of hosters: register, check, prices, token, drain; earnings; what a stranger sees."""
+
+import html
+import itertools
+import re
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import cache
+from django.test import Client
+
+from accounts import auth
+from hosting import starting, tokens
+from hosting.models import HostedModel, Hoster, Server
+from tests import bookings, factories, fakes
+
+ports = itertools.count(40_000)
+SHOWN = r'id="{}">([^<]+)<'
+
+
+@pytest.fixture
+def fake() -> Iterator[fakes.FakeServer]:
+    server = fakes.FakeServer(fakes.model())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def one_machine(settings) -> None:
+    settings.ALLOW_PRIVATE_ADDRESSES = True
+
+
+def signed_in(who: factories.Person) -> Client:
+    client = Client()
+    client.force_login(who.customer.user)
+    return client
+
+
+def form(address: str, **fields: object) -> dict[str, object]:
+    return {
+        "name": factories.unique("Bob's GPU"),
+        "base_url": address,
+        "slots": 4,
+        "models-TOTAL_FORMS": 3,
+        "models-INITIAL_FORMS": 0,
+        "models-0-model_id": "qwen2.5:7b",
+        "models-0-price_in": 100,
+        "models-0-price_out": 300,
+        "models-0-context_window": 8_192,
+        "models-1-context_window": 8_192,
+        "models-2-context_window": 8_192,
+        **fields,
+    }
+
+
+def page_of(client: Client, path: str) -> str:
+    response = client.get(path)
+    assert response.status_code == 200, path
+    return response.content.decode()
+
+
+def shown(page: str, what: str) -> str:
+    found = re.search(SHOWN.format(what), page)
+    assert found, page
+    return html.unescape(found[1])
+
+
+def registered(client: Client, base_url: str, **fields: object) -> tuple[Server, str]:
+    page = client.post("/hosters/register", form(base_url, **fields)).content.decode()
+    token = shown(page, "token")
+    return Server.objects.get(base_url=base_url), token
+
+
+def test_a_server_is_registered_checked_and_sold(fake: fakes.FakeServer):
+    bob = factories.person("bob")
+    client = signed_in(bob)
+    page = client.post("/hosters/register", form(fake.base_url)).content.decode()
+    fake.token = shown(page, "token")
+    assert auth.caller(f"Bearer {shown(page, 'key')}").customer == bob.customer
+    assert f"--api-key {fake.token}" in html.unescape(page)
+    server = Server.objects.get(base_url=fake.base_url)
+    assert (server.verified_at, server.slots) == (None, 4)
+    assert "not checked yet" in page_of(client, "/hosters/portal")
+    answer = client.post(f"/hosters/servers/{server.pk}/check", follow=True)
+    assert "passed every check" in answer.content.decode()
+    assert "in traffic" in page_of(client, "/hosters/portal")
+    assert "qwen2.5:7b" in page_of(Client(), "/models")
+    assert fake.token not in page_of(client, f"/hosters/servers/{server.pk}")
+
+
+def test_a_failed_check_says_why(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    server, _ = registered(client, fake.base_url)
+    page = client.post(f"/hosters/servers/{server.pk}/check", follow=True).content.decode()
+    assert "did not pass" in page
+    assert "answers 401" in page
+    server.refresh_from_db()
+    assert server.verified_at is None
+    assert server.verification_error
+
+
+def test_a_second_check_waits_for_the_first(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    server, _ = registered(client, fake.base_url)
+    cache.add(f"checking:{server.pk}", 1, timeout=60)
+    page = client.post(f"/hosters/servers/{server.pk}/check", follow=True).content.decode()
+    assert "runs already" in page
+    assert fake.requests == []
+
+
+def test_several_models_and_a_token_of_ones_own():
+    client = signed_in(factories.person("bob"))
+    fields = {"server_token": "my-own-token", "models-1-model_id": "llama", "models-1-price_in": 0}
+    server, token = registered(
+        client, f"http://127.0.0.1:{next(ports)}", **fields, **{"models-1-price_out": 50}
+    )
+    assert token == tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == "my-own-token"
+    listed = server.models.order_by("model_id").values_list("model_id", "price_per_output_token")
+    assert list(listed) == [("llama", 50), ("qwen2.5:7b", 300)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"base_url": "ftp://gpu.example.org"}, "errorlist"),
+        ({"base_url": "https://169.254.169.254"}, "not a public one"),
+        ({"slots": 0}, "greater than or equal to 1"),
+        ({"server_token": "two words"}, "no spaces"),
+        ({"models-0-model_id": ""}, "This field is required"),
+        ({"models-0-model_id": "auto"}, "cannot be the id of a model"),
+        ({"models-0-price_in": -1}, "greater than or equal to 0"),
+        ({"models-0-price_in": 10**12}, "less than or equal to"),
+        (
+            {"models-1-model_id": "qwen2.5:7b", "models-1-price_in": 1, "models-1-price_out": 1},
+            "listed twice",
+        ),
+        ({"models-TOTAL_FORMS": 5_000}, "at most 100"),
+    ],
+)
+def test_nothing_is_registered_from_nonsense(fields: dict[str, object], words: str):
+    bob = factories.person("bob")
+    given = form(f"http://127.0.0.1:{next(ports)}", **fields)
+    response = signed_in(bob).post("/hosters/register", given)
+    assert response.status_code == 200
+    assert words in html.unescape(response.content.decode())
+    assert not Hoster.objects.filter(customer=bob.customer).exists()
+
+
+def test_an_address_is_registered_once():
+    base_url = f"http://127.0.0.1:{next(ports)}"
+    registered(signed_in(factories.person("bob")), base_url)
+    response = signed_in(factories.person("carol")).post("/hosters/register", form(base_url))
+    assert "registered already" in response.content.decode()
+
+
+def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
+    bob, hoster = factories.hoster()
+    server, _ = factories.server("http://127.0.0.1:9/a", of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}/token"
+    assert "never the old one" in page_of(client, path)
+    token = shown(client.post(path).content.decode(), "token")
+    server.refresh_from_db()
+    assert tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token"
+    assert server.token_version == 2
+    assert token not in page_of(client, path)
+
+
+def test_a_server_drains_and_comes_back():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    client = signed_in(bob)
+    for wish, draining, label in (("1", True, "draining"), ("0", False, "in traffic")):
+        page = client.post(f"/hosters/servers/{server.pk}/drain", {"draining": wish}, follow=True)
+        assert label in page.content.decode()
+        server.refresh_from_db()
+        assert server.draining is draining
+        assert (offer.model_id in page_of(Client(), "/models")) is not draining
+
+
+def test_a_price_changes_and_a_model_leaves_and_returns():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    client.post(path, {"price_in": 7, "price_out": 8})
+    offer.refresh_from_db()
+    assert (offer.price_per_input_token, offer.price_per_output_token) == (7, 8)
+    refused = client.post(path, {"price_in": -7, "price_out": 8}, follow=True)
+    assert "stays" in refused.content.decode()
+    client.post(path, {"offered": "0"})
+    assert offer.model_id not in page_of(Client(), "/models")
+    client.post(path, {"offered": "1"})
+    assert offer.model_id in page_of(Client(), "/models")
+    offer.refresh_from_db()
+    assert offer.price_per_input_token == 7
+
+
+def new_model(model_id: str) -> dict[str, object]:
+    return {"model_id": model_id, "price_in": 1, "price_out": 2, "context_window": 4_096}
+
+
+def test_a_model_is_added_to_a_server_in_traffic_only_when_it_answers(fake: fakes.FakeServer):
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(fake.base_url, of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}/models"
+    answering, fake.script = fake.script, fakes.plain(404, {})
+    refused = client.post(path, new_model("another")).content.decode()
+    assert "answers 404 instead of 200" in refused
+    assert server.models.count() == 1
+    fake.script = answering
+    client.post(path, new_model("another"))
+    assert server.models.get(model_id="another").price_per_output_token == 2
+    assert "on this server already" in client.post(path, new_model("another")).content.decode()
+    server.refresh_from_db()
+    assert server.verified_at is not None
+
+
+def test_a_model_of_a_server_that_is_not_checked_yet_waits_for_its_check():
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    Server.objects.filter(pk=server.pk).update(verified_at=None)
+    signed_in(bob).post(f"/hosters/servers/{server.pk}/models", new_model("another"))
+    assert HostedModel.objects.filter(server=server, model_id="another").exists()
+
+
+def test_the_portal_shows_what_was_earned_and_how_everything_stands():
+    bob, hoster = factories.hoster(status="probation", status_reason="Wrong answers on Monday.")
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    bookings.book(factories.person(), offer)
+    page = page_of(signed_in(bob), "/hosters/portal")
+    assert "$0.00008" in page
+    assert "next release" in page
+    assert offer.model_id in page
+    assert "Half of your traffic" in page
+    assert "Wrong answers on Monday." in page
+    assert page.count("<rect") == 2 * 2 * 30
+    Server.objects.filter(pk=server.pk).update(health=0.2)
+    assert "unhealthy" in page_of(signed_in(bob), "/hosters/portal")
+
+
+def test_who_hosts_nothing_is_shown_the_way():
+    assert "You host nothing yet" in page_of(signed_in(factories.person()), "/hosters/portal")
+
+
+def test_carol_does_not_find_bobs_server():
+    _, hoster = factories.hoster()
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    carol_hosts, _ = factories.hoster("carol")
+    before = Server.objects.values().get(pk=server.pk)
+    for carol in (signed_in(factories.person("carol")), signed_in(carol_hosts)):
+        for path in ("", "/token"):
+            assert carol.get(f"/hosters/servers/{server.pk}{path}").status_code == 404
+        for path in ("/check", "/drain", "/token", "/models", f"/models/{offer.pk}"):
+            answer = carol.post(f"/hosters/servers/{server.pk}{path}", {"draining": "1", "offered": "0"})
+            assert answer.status_code == 404, path
+    assert Server.objects.values().get(pk=server.pk) == before
+
+
+def test_a_model_of_another_server_is_not_there():
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    _, foreign = factories.server(f"http://127.0.0.1:{next(ports)}")
+    answer = signed_in(bob).post(f"/hosters/servers/{server.pk}/models/{foreign.pk}", {"offered": "0"})
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("path", ["check", "drain", "models", "models/1"])
+def test_what_changes_something_is_not_done_by_a_link(path: str):
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    assert signed_in(bob).get(f"/hosters/servers/{server.pk}/{path}").status_code == 405
+
+
+def test_what_hosters_write_is_escaped_everywhere():
+    bob = factories.person("bob")
+    client = signed_in(bob)
+    attack = f"<script>alert({next(ports)})</script>"
+    server, _ = registered(client, f"http://127.0.0.1:{next(ports)}", name=attack)
+    Server.objects.filter(pk=server.pk).update(verification_error=attack)
+    Hoster.objects.filter(customer=bob.customer).update(status_reason=attack, status="warned")
+    for path in ("/hosters/portal", f"/hosters/servers/{server.pk}"):
+        page = page_of(client, path)
+        assert attack not in page
+        assert html.escape(attack) in page
+
+
+def test_the_lines_to_start_a_server_survive_any_token():
+    recipes = starting.recipes(
+        base_url="https://gpu.example.org", token='it\'s "$HOME"', models=["a/b:7b"], slots=2
+    )
+    by_name = {recipe.name: recipe.text for recipe in recipes}
+    assert "--port 443 -np 2 --api-key 'it'\"'\"'s \"$HOME\"'" in by_name["llama.cpp"]
+    assert by_name["Ollama"].startswith("gpu.example.org {")
+    assert 'Authorization "Bearer it\'s \\"$HOME\\""' in by_name["Ollama"]
