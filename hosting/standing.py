@@ -33,7 +33,7 @@ def of_hoster(hoster: Hoster) -> Standing:
 def of_server(server: Server) -> Standing:
     """What keeps traffic from it first: its check, its owner's wish, its health."""
     if server.verified_at is None and server.verification_error:
-        return Standing("bad", "did not pass", "Repair what is listed below, then check again.")
+        return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:
         return Standing("fair", "not checked yet", "Start it with its token, then check it.")
     if server.draining:

@@ -37,7 +37,8 @@ def recipes(*, base_url: str, token: str, models: Sequence[str], slots: int) -> 
         ),
         Recipe(
             "Ollama",
-            "Ollama checks no token itself. Put Caddy before it with this Caddyfile; it also fetches a certificate.",
+            "Ollama checks no token itself. Put Caddy before it with this Caddyfile"
+            + ("; it fetches a certificate, too." if address.scheme == "https" else "."),
             _caddyfile(address.netloc if address.scheme == "https" else f":{port}", token),
         ),
     ]

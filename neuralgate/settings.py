@@ -248,6 +248,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/account"
 LOGOUT_REDIRECT_URL = "/"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_ALLOW_UNVERIFIED_EMAIL = not EMAIL_HOST  # without a mail server nobody could verify one
 
 # -------------------------------------------------------------------------------------------------------- API
 REST_FRAMEWORK = {

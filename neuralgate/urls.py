@@ -12,6 +12,7 @@ from neuralgate import key_pages, pages, probes
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
 
 urlpatterns = [
+    path("favicon.ico", RedirectView.as_view(url="/static/img/logo.svg")),  # for pages that name no icon
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     # ---------------------------------------------------------------------- pages; hosters' are in hosting.urls

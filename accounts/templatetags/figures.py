@@ -4,6 +4,8 @@ from django import template
 
 register = template.Library()
 
+register = template.Library()
+
 SHORT = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
@@ -14,15 +16,12 @@ def count(number: int) -> str:
 
 
 @register.filter
-def count_short(number: int) -> str:
-    """131072 → "131k", 1500000 → "1.5M": cut, not rounded up."""
-    for unit, letter in SHORT:
-        if number >= unit:
-            tenths = number * 10 // unit
-            return (
-                f"{tenths // 10}{letter}" if tenths >= 100 or tenths % 10 == 0 else f"{tenths / 10}{letter}"
-            )
-    return str(number)
+def context(tokens: int) -> str:
+    """A context window as people say it: 131072 → "128k", 100000 → "100k", 6500 → "6,500"."""
+    for thousand in (1_024, 1_000):
+        if tokens >= thousand and tokens % thousand == 0:
+            return f"{tokens // thousand}k"
+    return count(tokens)
 
 
 @register.filter

@@ -257,3 +257,12 @@ def test_a_chart_has_a_bar_for_each_day_and_none_where_nothing_was():
     assert all(bar.y + bar.height == 100 for bar in chart.bars)
     assert (chart.total, chart.highest, chart.width) == ("1001", "1000", 30)
     assert daily("Nothing", [(dt.date(2026, 1, 1), 0)], str).bars[0].height == 0
+
+
+def test_a_second_factor_can_be_set_up_without_a_mail_server():
+    client = Client()
+    given = {"email": f"{factories.unique('alice')}@example.org", "password1": PASSWORD}
+    client.post("/accounts/signup/", given)
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    page = text(client, "/accounts/2fa/totp/activate/")
+    assert 'class="qr" src="data:image/svg+xml' in page

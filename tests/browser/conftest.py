@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.gateway import RunningGateway
@@ -33,6 +34,7 @@ def browser(executable: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Browse
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
     with sync_playwright() as playwright:
         yield playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        connection.close()  # beside its loop Django keeps another connection than outside of it
 
 
 @pytest.fixture
@@ -49,10 +51,12 @@ def open_page(browser: Browser, site: RunningGateway) -> Iterator[Callable[..., 
     A violation of the Content-Security-Policy is such a complaint.
     """
     complaints: list[str] = []
+    pages: list[Page] = []
 
     def open_one(**options: Any) -> Page:
         page = browser.new_context(base_url=site.url, **options).new_page()
         page.set_default_timeout(15_000)
+        pages.append(page)
         page.on("console", lambda message: note(message.type, f"{page.url}: {message.text}"))
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
         return page
@@ -62,4 +66,6 @@ def open_page(browser: Browser, site: RunningGateway) -> Iterator[Callable[..., 
             complaints.append(text)
 
     yield open_one
+    for page in pages:
+        page.context.close()  # or a request of it may outlive the site
     assert complaints == []
