@@ -236,7 +236,11 @@ GUARDS = Invariant(
                    ('billing_transfer_no_truncate', 'billing_transfer'),
                    ('billing_charge_no_delete', 'billing_charge'),
                    ('billing_charge_no_truncate', 'billing_charge'),
-                   ('billing_charge_settles_once', 'billing_charge')) AS g (name, relation)
+                   ('billing_charge_settles_once', 'billing_charge'),
+                   ('billing_transfer_accounts', 'billing_transfer'),
+                   ('billing_charge_owners', 'billing_charge'),
+                   ('billing_ledgeraccount_stays', 'billing_ledgeraccount'),
+                   ('billing_apikey_stays', 'accounts_apikey')) AS g (name, relation)
      WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
                         WHERE t.tgname = g.name AND t.tgrelid = to_regclass(g.relation)
                           AND t.tgenabled IN ('O', 'A'))

@@ -77,8 +77,8 @@ def void(*, charges: list[uuid.UUID], reason: str) -> int:
     with connection.cursor() as cursor:
         zeros = [0] * len(charges)
         cursor.execute(
-            "SELECT count(*) FROM billing_settle(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], %s::text[], 0)"
-            " WHERE status = 'voided'",
+            "SELECT cardinality(array_positions(statuses, 'voided'))"
+            "  FROM billing_settle(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], %s::text[], 0)",
             [charges, zeros, zeros, zeros, [reason] * len(charges)],
         )
         return int(cursor.fetchone()[0])

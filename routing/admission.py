@@ -92,7 +92,17 @@ class Admission(Batcher[Application, Verdict]):
         give_back: Callable[[str], None],
     ) -> None:  # fmt: skip
         """give_back: what to do with the charge of a caller who went away before the answer came."""
-        super().__init__("admission", dsn, self._admit, rows_max=rows_max, queue_max=queue_max, wait_s=wait_s)
+        # A hold that a crash of the database forgets is harmless: its settlement finds nothing to settle, so the
+        # request ends in an error and costs nothing. The settlement's own commit is durable, and with it the hold.
+        super().__init__(
+            "admission",
+            dsn,
+            self._admit,
+            rows_max=rows_max,
+            queue_max=queue_max,
+            wait_s=wait_s,
+            durable=False,
+        )
         self._boot = boot
         self._fee_bps = fee_bps
         self._expiry_s = expiry_s

@@ -19,6 +19,9 @@ Answer = TypeVar("Answer")
 Connection = psycopg.AsyncConnection[tuple]
 
 RETRY_PAUSE_S = 0.2
+BUSY_ROWS = 4
+GATHER_S = 0.002
+CONNECTION_OPTIONS = "-c statement_timeout=5000 -c lock_timeout=2000 -c plan_cache_mode=force_generic_plan"
 RETRYABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -45,14 +48,19 @@ class Batcher(Generic[Row, Answer]):
         rows_max: int,
         queue_max: int | None,
         wait_s: float,
+        durable: bool = True,
     ) -> None:
-        """trip answers a batch row by row, in order. wait_s: how long a row may wait while the database is away."""
+        """trip answers a batch row by row, in order. wait_s: how long a row may wait while the database is away.
+
+        durable: an answered row survives a crash of the database; without, it may be lost in its last moments.
+        """
         self._name = name
         self._dsn = dsn
         self._trip = trip
         self._rows_max = rows_max
         self._queue_max = queue_max
         self._wait_s = wait_s
+        self._options = CONNECTION_OPTIONS + ("" if durable else " -c synchronous_commit=off")
         self._waiting: deque[tuple[Row, asyncio.Future[Answer], float]] = deque()
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
@@ -92,6 +100,8 @@ class Batcher(Generic[Row, Answer]):
             count = min(len(self._waiting), self._rows_max)
             batch = [self._waiting.popleft() for _ in range(count)]
             await self._carry(batch, again=False)
+            if count >= BUSY_ROWS:
+                await asyncio.sleep(GATHER_S)  # a trip's fixed cost is that of ten rows: let more gather
 
     async def _carry(self, batch: list[tuple[Row, asyncio.Future[Answer], float]], *, again: bool) -> None:
         """One batch until each of its rows has an answer."""
@@ -162,7 +172,7 @@ class Batcher(Generic[Row, Answer]):
                 autocommit=True,
                 prepare_threshold=0,
                 connect_timeout=2,
-                options="-c statement_timeout=5000 -c lock_timeout=2000 -c plan_cache_mode=force_generic_plan",
+                options=self._options,
             )
         return self._connection
 

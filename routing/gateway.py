@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from random import getrandbits
 from typing import Any
 
 import structlog
@@ -114,7 +115,7 @@ class Gateway:
         await self._directory.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"req_{uuid.uuid4().hex}"
+        request_id = f"req_{getrandbits(128):032x}"
         headers: Headers = [(b"x-request-id", request_id.encode()), *CORS]
         if self._in_flight >= self._config.in_flight_max:
             await refuse(envelope.OVERLOADED, headers, send)
@@ -220,7 +221,7 @@ class Gateway:
             call,
             readings,
             prompt_tokens=prompt_tokens,
-            seed=int.from_bytes(uuid.uuid4().bytes[:8], "big"),
+            seed=getrandbits(64),
             most=self._config.attempts_max,
             kinds=kinds,
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 LOOP = asyncio.new_event_loop()
+PORTS_USED: set[int] = set()
 threading.Thread(target=LOOP.run_forever, daemon=True, name="fakes").start()
 
 
@@ -34,10 +35,15 @@ class FakeServer:
     open_connections: int = 0
 
     def __post_init__(self) -> None:
-        self._server = asyncio.run_coroutine_threadsafe(
-            asyncio.start_server(self._connection, "127.0.0.1", 0), LOOP
-        ).result(5)
-        self.port = self._server.sockets[0].getsockname()[1]
+        while True:
+            self._server = asyncio.run_coroutine_threadsafe(
+                asyncio.start_server(self._connection, "127.0.0.1", 0), LOOP
+            ).result(5)
+            self.port = self._server.sockets[0].getsockname()[1]
+            if self.port not in PORTS_USED:  # the address of a stopped one is registered already
+                break
+            self.stop()
+        PORTS_USED.add(self.port)
         self.base_url = f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:
@@ -54,7 +60,9 @@ class FakeServer:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 method, path, _ = head[0].split(" ", 2)
-                headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)}
+                headers = {
+                    k.lower(): v.strip() for k, _, v in (line.partition(":") for line in head[1:] if line)
+                }
                 data = await reader.readexactly(int(headers.get("content-length", 0)))
                 request = Request(method, path, headers, json.loads(data) if data else {})
                 self.requests.append(request)
@@ -82,7 +90,9 @@ class Hangup(Exception):
 
 
 def http(status: int, content_type: str, body: bytes, extra: str = "") -> bytes:
-    head = f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{extra}\r\n"
+    head = (
+        f"HTTP/1.1 {status} X\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n{extra}\r\n"
+    )
     return head.encode() + body
 
 
@@ -146,7 +156,9 @@ def chunk(delta: dict[str, Any], finish: str | None = None, index: int = 0, **ex
     return {"id": "x", "object": "chat.completion.chunk", "model": "theirs", "choices": [choice], **extra}
 
 
-def events(words: Iterable[str], usage: tuple[int, int] | None = None, finish: str | None = "stop") -> list[bytes]:
+def events(
+    words: Iterable[str], usage: tuple[int, int] | None = None, finish: str | None = "stop"
+) -> list[bytes]:
     """The events of a usual answer."""
     listed = [sse(chunk({"role": "assistant", "content": ""}))]
     listed += [sse(chunk({"content": word})) for word in words]
@@ -183,7 +195,9 @@ def model(
             if body.get("encoding_format") == "base64":
                 vector = base64.b64encode(struct.pack("<2f", 0.25, -0.5)).decode()
             rows = [{"object": "embedding", "index": n, "embedding": vector} for n in range(len(inputs))]
-            yield http(200, "application/json", json.dumps({"object": "list", "data": rows, **block}).encode())
+            yield http(
+                200, "application/json", json.dumps({"object": "list", "data": rows, **block}).encode()
+            )
         elif body.get("stream"):
             async for piece in stream(events(words, usage, finish), pause_s=pause_s)(request):
                 yield piece

@@ -35,8 +35,8 @@ CREATE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now
 CREATE TABLE billing_transfer (
     id uuid PRIMARY KEY,
     kind varchar(8) NOT NULL CHECK (kind IN ('grant', 'sale', 'charge', 'fee', 'release', 'refund')),
-    debit_id bigint NOT NULL REFERENCES billing_ledgeraccount,
-    credit_id bigint NOT NULL REFERENCES billing_ledgeraccount,
+    debit_id bigint NOT NULL,   -- both are checked by billing_transfer_accounts, once for each statement
+    credit_id bigint NOT NULL,
     amount_nanos bigint NOT NULL CHECK (amount_nanos > 0),
     earned_nanos bigint NOT NULL CHECK (earned_nanos >= 0),
     bought_nanos bigint NOT NULL CHECK (bought_nanos >= 0),
@@ -53,8 +53,8 @@ CREATE INDEX billing_transfer_credit ON billing_transfer (credit_id, created_at)
 CREATE TABLE billing_charge (
     id uuid PRIMARY KEY,
     state varchar(6) NOT NULL CHECK (state IN ('held', 'posted', 'voided')),
-    account_id bigint NOT NULL REFERENCES billing_ledgeraccount,
-    key_id bigint NOT NULL REFERENCES accounts_apikey,
+    account_id bigint NOT NULL,  -- both are checked by billing_charge_owners, once for each statement
+    key_id bigint NOT NULL,
     boot uuid NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
@@ -117,6 +117,33 @@ CREATE TRIGGER billing_transfer_no_truncate BEFORE TRUNCATE ON billing_transfer 
 CREATE TRIGGER billing_charge_no_delete BEFORE DELETE ON billing_charge
     FOR EACH ROW EXECUTE FUNCTION billing_refuse();
 CREATE TRIGGER billing_charge_no_truncate BEFORE TRUNCATE ON billing_charge EXECUTE FUNCTION billing_refuse();
+-- References are checked for all rows of a statement at once: a foreign key's check of each row was half the cost of
+-- an insert. What they point to can never be deleted, so a reference that was right stays right.
+CREATE FUNCTION billing_check_accounts() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM (SELECT debit_id FROM added UNION SELECT credit_id FROM added) AS t (account)
+                WHERE NOT EXISTS (SELECT FROM billing_ledgeraccount a WHERE a.id = t.account)) THEN
+        RAISE EXCEPTION 'a transfer names an account that does not exist' USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER billing_transfer_accounts AFTER INSERT ON billing_transfer REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_check_accounts();
+CREATE FUNCTION billing_check_owners() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM (SELECT DISTINCT account_id, key_id FROM added) AS c
+                WHERE NOT EXISTS (SELECT FROM billing_ledgeraccount a JOIN accounts_apikey k USING (customer_id)
+                                   WHERE a.id = c.account_id AND k.id = c.key_id)) THEN
+        RAISE EXCEPTION 'a charge names an account or a key that does not exist, or a key of another customer'
+            USING ERRCODE = 'foreign_key_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER billing_charge_owners AFTER INSERT ON billing_charge REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION billing_check_owners();
+CREATE TRIGGER billing_ledgeraccount_stays BEFORE DELETE ON billing_ledgeraccount
+    FOR EACH ROW EXECUTE FUNCTION billing_refuse();
+CREATE TRIGGER billing_apikey_stays BEFORE DELETE ON accounts_apikey FOR EACH ROW EXECUTE FUNCTION billing_refuse();
 -- A charge changes once, from held to posted or voided, and what was promised at the start never changes.
 CREATE TRIGGER billing_charge_settles_once BEFORE UPDATE ON billing_charge FOR EACH ROW
     WHEN (OLD.state <> 'held' OR NEW.state = 'held' OR (OLD.id, OLD.account_id, OLD.key_id, OLD.created_at,
@@ -144,17 +171,17 @@ CREATE FUNCTION billing_spend_window(period text) RETURNS timestamptz LANGUAGE s
                        WHEN 'month' THEN date_trunc('month', app_now(), 'UTC') ELSE 'epoch'::timestamptz END
 $$;
 
--- Write holds that the admission decided; the rows of the accounts are locked already. Overdrafts fail the check.
+-- Write holds that the admission decided; the accounts' rows are locked already. Overdrafts fail the check.
+-- `totals` are what each of `held_accounts` is to hold more.
 CREATE FUNCTION billing_hold(
+    held_accounts bigint[], totals bigint[],
     ids uuid[], accounts bigint[], keys bigint[], windows timestamptz[], holds bigint[],
     prices_in text[], prices_out text[], payees text[], inputs_max bigint[], outputs_max bigint[],
     fee_bps int, boot uuid, expiry_s int
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE billing_ledgeraccount a SET held_nanos = a.held_nanos + h.total
-      FROM (SELECT account, sum(hold)::bigint AS total FROM unnest(accounts, holds) AS u (account, hold)
-             GROUP BY account) AS h
-     WHERE a.id = h.account AND h.total > 0;
+      FROM unnest(held_accounts, totals) AS h (account, total) WHERE a.id = h.account AND h.total > 0;
     INSERT INTO billing_charge (id, state, account_id, key_id, boot, created_at, expires_at, spend_window,
                                 hold_nanos, price_in, price_out, payee, input_tokens_max, output_tokens_max, fee_bps)
     SELECT u.id, 'held', u.account, u.key, boot, app_now(), app_now() + make_interval(secs => expiry_s),
@@ -165,104 +192,187 @@ BEGIN
 END $$;
 
 -- Settle charges: quote >= 1 posts at that quote's prices, quote 0 voids for the reason given. One winner each:
--- what is settled already keeps its outcome. `status` is posted | voided (by this call), already_posted |
--- already_voided (before it), or missing.
+-- what is settled already keeps its outcome, and of an id that comes twice the first wins. Answers are arrays in the
+-- order of `ids`; `statuses` says posted | voided (by this call), already_posted | already_voided, or missing.
+-- Rows are decided one by one in variables and written by one plain statement for each table: starting an executor
+-- costs more than a row, so a single statement of many parts was three times as dear for small batches.
 CREATE FUNCTION billing_settle(
-    ids uuid[], quotes int[], inputs bigint[], outputs bigint[], reasons text[], hold_s int
-) RETURNS TABLE (charge uuid, status text, customer bigint, key bigint, gross bigint, fee bigint, net bigint)
-LANGUAGE plpgsql AS $$
-#variable_conflict use_column
+    ids uuid[], quotes int[], inputs bigint[], outputs bigint[], reasons text[], hold_s int,
+    OUT statuses text[], OUT customers bigint[], OUT keys bigint[], OUT grosses bigint[], OUT fees bigint[],
+    OUT nets bigint[]
+) LANGUAGE plpgsql AS $$
 DECLARE
+    asked int := cardinality(ids);
     matures timestamptz := billing_matures_at(hold_s);
-    fees_account bigint := (SELECT a.id FROM billing_ledgeraccount a WHERE a.kind = 'platform_fees');
+    fees_account bigint;
+    c billing_charge;
+    a record;
+    n int;             -- where the charge stands in `ids`
+    p int;             -- where its account stands in the a_ arrays
+    quote int;
+    payee bigint;
+    gross bigint;
+    fee bigint;
+    bought bigint;     -- the part of gross that is bought money
+    earned bigint;     -- the part of gross that is earned money
+    fee_bought bigint;
+    fee_earned bigint;
+    found billing_charge[] := '{}';
+    -- accounts: what is left of each kind of money, and how they change
+    a_id bigint[] := '{}'; a_customer bigint[] := '{}'; a_promotional bigint[] := '{}'; a_bought bigint[] := '{}';
+    a_gross bigint[]; a_hold bigint[]; a_spent_bought bigint[]; a_spent_earned bigint[]; a_tokens bigint[];
+    zeros bigint[];
+    -- charges that this call settles
+    c_id uuid[] := '{}'; c_quote int[] := '{}'; c_input bigint[] := '{}'; c_output bigint[] := '{}';
+    c_gross bigint[] := '{}'; c_fee bigint[] := '{}'; c_payable bigint[] := '{}'; c_reason text[] := '{}';
+    -- transfers, maturities and spending windows
+    t_charge uuid[] := '{}'; t_tag int[] := '{}'; t_debit bigint[] := '{}'; t_credit bigint[] := '{}';
+    t_amount bigint[] := '{}'; t_earned bigint[] := '{}'; t_bought bigint[] := '{}';
+    m_account bigint[] := '{}'; m_amount bigint[] := '{}'; m_payable bigint[] := '{}';
+    w_key bigint[] := '{}'; w_start timestamptz[] := '{}'; w_gross bigint[] := '{}'; w_hold bigint[] := '{}';
 BEGIN
-    PERFORM 1 FROM billing_charge c WHERE c.id = ANY (ids) ORDER BY c.id FOR UPDATE;
-    PERFORM 1 FROM billing_ledgeraccount a
-      WHERE a.id IN (SELECT c.account_id FROM billing_charge c WHERE c.id = ANY (ids)) ORDER BY a.id FOR UPDATE;
-    RETURN QUERY
-    WITH asked AS (
-        SELECT DISTINCT ON (u.id) u.*
-          FROM unnest(ids, quotes, inputs, outputs, reasons) WITH ORDINALITY
-               AS u (id, quote, input, output, reason, ord) ORDER BY u.id, u.ord
-    ), priced AS (
-        SELECT k.*, c.state, c.account_id, c.key_id, c.spend_window, c.hold_nanos, a.customer_id,
-               c.gross_nanos AS gross_before, c.fee_nanos AS fee_before, c.net_nanos AS net_before,
-               nullif(c.payee[k.quote], 0) AS payee, g.gross,
-               CASE c.payee[k.quote] WHEN 0 THEN g.gross ELSE g.gross * c.fee_bps / 10000 END AS fee,
-               a.posted_nanos - a.earned_nanos - a.bought_nanos AS promotional, a.bought_nanos AS bought,
-               sum(g.gross) OVER (PARTITION BY c.account_id ORDER BY k.ord)::bigint - g.gross AS spent_before
-          FROM asked k
-          JOIN billing_charge c ON c.id = k.id
-          JOIN billing_ledgeraccount a ON a.id = c.account_id,
-       LATERAL (SELECT CASE WHEN k.quote = 0 OR c.state <> 'held' THEN 0
-                       ELSE k.input * c.price_in[k.quote] + k.output * c.price_out[k.quote] END AS gross) AS g
-    ), parts AS (  -- promotional credit is spent first, then bought, then earned
-        SELECT p.*, p.gross - p.fee AS net,
-               least(greatest(p.spent_before + p.gross - p.promotional, 0), p.bought)
-               - least(greatest(p.spent_before - p.promotional, 0), p.bought) AS bought_part,
-               greatest(p.spent_before + p.gross - p.promotional - p.bought, 0)
-               - greatest(p.spent_before - p.promotional - p.bought, 0) AS earned_part
-          FROM priced p WHERE p.state = 'held'
-    ), shares AS (  -- the platform's share of the money that somebody paid, rounded up
-        SELECT p.*, CASE WHEN p.gross = 0 THEN 0
-               ELSE div((p.bought_part + p.earned_part)::numeric * p.fee + p.gross - 1, p.gross)::bigint END AS fee_paid
-          FROM parts p
-    ), split AS (
-        SELECT s.*, least(s.bought_part, s.fee_paid) AS fee_bought,
-               s.fee_paid - least(s.bought_part, s.fee_paid) AS fee_earned,
-               s.bought_part + s.earned_part - s.fee_paid AS payable
-          FROM shares s
-    ), charged AS (
-        UPDATE billing_charge c
-           SET state = CASE s.quote WHEN 0 THEN 'voided' ELSE 'posted' END, settled_at = app_now(),
-               quote = nullif(s.quote, 0), void_reason = CASE s.quote WHEN 0 THEN s.reason END,
-               input_tokens = CASE WHEN s.quote > 0 THEN s.input END,
-               output_tokens = CASE WHEN s.quote > 0 THEN s.output END,
-               gross_nanos = CASE WHEN s.quote > 0 THEN s.gross END, fee_nanos = CASE WHEN s.quote > 0 THEN s.fee END,
-               net_nanos = CASE WHEN s.quote > 0 THEN s.net END,
-               payable_nanos = CASE WHEN s.quote > 0 AND s.payee IS NOT NULL THEN s.payable
-                                    WHEN s.quote > 0 THEN 0 END,
-               matures_at = CASE WHEN s.net > 0 THEN matures END
-          FROM split s WHERE c.id = s.id
-    ), transferred AS (
+    statuses := array_fill('missing'::text, ARRAY[asked]);
+    customers := array_fill(NULL::bigint, ARRAY[asked]);
+    keys := customers; grosses := customers; fees := customers; nets := customers;
+
+    FOR c IN SELECT * FROM billing_charge k WHERE k.id = ANY (ids) ORDER BY k.id FOR UPDATE LOOP
+        found := found || c;
+        IF NOT c.account_id = ANY (a_id) THEN
+            a_id := a_id || c.account_id;
+        END IF;
+    END LOOP;
+    IF found = '{}' THEN
+        RETURN;
+    END IF;
+    FOR a IN SELECT l.id, l.customer_id, l.posted_nanos, l.earned_nanos, l.bought_nanos FROM billing_ledgeraccount l
+              WHERE l.id = ANY (a_id) ORDER BY l.id FOR UPDATE LOOP
+        p := array_position(a_id, a.id);
+        a_customer[p] := a.customer_id;
+        a_promotional[p] := a.posted_nanos - a.earned_nanos - a.bought_nanos;
+        a_bought[p] := a.bought_nanos;
+    END LOOP;
+    zeros := array_fill(0::bigint, ARRAY[cardinality(a_id)]);
+    a_gross := zeros; a_hold := zeros; a_spent_bought := zeros; a_spent_earned := zeros; a_tokens := zeros;
+
+    FOREACH c IN ARRAY found LOOP
+        n := array_position(ids, c.id);
+        p := array_position(a_id, c.account_id);
+        customers[n] := a_customer[p];
+        keys[n] := c.key_id;
+        IF c.state <> 'held' THEN
+            statuses[n] := 'already_' || c.state;
+            grosses[n] := coalesce(c.gross_nanos, 0);
+            fees[n] := coalesce(c.fee_nanos, 0);
+            nets[n] := coalesce(c.net_nanos, 0);
+            CONTINUE;
+        END IF;
+        quote := quotes[n];
+        gross := 0; fee := 0; bought := 0; earned := 0; fee_bought := 0; fee_earned := 0; payee := 0;
+        IF quote > 0 THEN
+            payee := c.payee[quote];
+            gross := inputs[n] * c.price_in[quote] + outputs[n] * c.price_out[quote];
+            fee := CASE payee WHEN 0 THEN gross ELSE gross * c.fee_bps / 10000 END;
+            a_tokens[p] := a_tokens[p] + inputs[n] + outputs[n];
+        END IF;
+        IF gross > 0 THEN
+            -- Promotional credit is spent first, then bought, then earned. The platform's share of the money that
+            -- somebody paid is rounded up.
+            bought := least(greatest(gross - a_promotional[p], 0), a_bought[p]);
+            earned := greatest(gross - a_promotional[p] - a_bought[p], 0);
+            fee_bought := div((bought + earned)::numeric * fee + gross - 1, gross);
+            fee_earned := greatest(fee_bought - bought, 0);
+            fee_bought := least(bought, fee_bought);
+            a_promotional[p] := greatest(a_promotional[p] - gross, 0);
+            a_bought[p] := a_bought[p] - bought;
+            a_gross[p] := a_gross[p] + gross;
+            a_spent_bought[p] := a_spent_bought[p] + bought;
+            a_spent_earned[p] := a_spent_earned[p] + earned;
+            IF gross > fee THEN
+                t_charge := t_charge || c.id; t_tag := t_tag || 1; t_debit := t_debit || c.account_id;
+                t_credit := t_credit || payee; t_amount := t_amount || gross - fee;
+                t_earned := t_earned || earned - fee_earned; t_bought := t_bought || bought - fee_bought;
+                m_account := m_account || payee; m_amount := m_amount || gross - fee;
+                m_payable := m_payable || bought + earned - fee_bought - fee_earned;
+            END IF;
+            IF fee > 0 THEN
+                IF fees_account IS NULL THEN
+                    SELECT l.id INTO fees_account FROM billing_ledgeraccount l WHERE l.kind = 'platform_fees';
+                END IF;
+                t_charge := t_charge || c.id; t_tag := t_tag || 2; t_debit := t_debit || c.account_id;
+                t_credit := t_credit || fees_account; t_amount := t_amount || fee;
+                t_earned := t_earned || fee_earned; t_bought := t_bought || fee_bought;
+            END IF;
+        END IF;
+        a_hold[p] := a_hold[p] + c.hold_nanos;
+        IF c.spend_window IS NOT NULL THEN
+            w_key := w_key || c.key_id; w_start := w_start || c.spend_window;
+            w_gross := w_gross || gross; w_hold := w_hold || c.hold_nanos;
+        END IF;
+        c_id := c_id || c.id; c_quote := c_quote || quote; c_input := c_input || inputs[n];
+        c_output := c_output || outputs[n]; c_gross := c_gross || gross; c_fee := c_fee || fee;
+        c_payable := c_payable || CASE payee WHEN 0 THEN 0 ELSE bought + earned - fee_bought - fee_earned END;
+        c_reason := c_reason || reasons[n];
+        statuses[n] := CASE quote WHEN 0 THEN 'voided' ELSE 'posted' END;
+        grosses[n] := gross;
+        fees[n] := fee;
+        nets[n] := gross - fee;
+    END LOOP;
+    -- The second mention of an id is settled by the first.
+    FOR n IN 1..asked LOOP
+        p := array_position(ids, ids[n]);
+        IF p < n AND statuses[p] <> 'missing' THEN
+            statuses[n] := 'already_' || replace(statuses[p], 'already_', '');
+            customers[n] := customers[p]; keys[n] := keys[p];
+            grosses[n] := grosses[p]; fees[n] := fees[p]; nets[n] := nets[p];
+        END IF;
+    END LOOP;
+    IF c_id = '{}' THEN
+        RETURN;
+    END IF;
+
+    UPDATE billing_charge k
+       SET state = CASE u.quote WHEN 0 THEN 'voided' ELSE 'posted' END, settled_at = app_now(),
+           quote = nullif(u.quote, 0), void_reason = CASE u.quote WHEN 0 THEN u.reason END,
+           input_tokens = CASE WHEN u.quote > 0 THEN u.input END, output_tokens = CASE WHEN u.quote > 0 THEN u.output END,
+           gross_nanos = CASE WHEN u.quote > 0 THEN u.gross END, fee_nanos = CASE WHEN u.quote > 0 THEN u.fee END,
+           net_nanos = CASE WHEN u.quote > 0 THEN u.gross - u.fee END,
+           payable_nanos = CASE WHEN u.quote > 0 THEN u.payable END,
+           matures_at = CASE WHEN u.gross > u.fee THEN matures END
+      FROM unnest(c_id, c_quote, c_input, c_output, c_gross, c_fee, c_payable, c_reason)
+           AS u (id, quote, input, output, gross, fee, payable, reason)
+     WHERE k.id = u.id AND k.id = ANY (c_id);  -- the array lets the planner leave other months out
+    IF t_charge <> '{}' THEN
         INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earned_nanos, bought_nanos, charge)
-        SELECT billing_transfer_id(s.id, 1), 'charge', s.account_id, s.payee, s.net,
-               s.earned_part - s.fee_earned, s.bought_part - s.fee_bought, s.id FROM split s WHERE s.net > 0
-        UNION ALL
-        SELECT billing_transfer_id(s.id, 2), 'fee', s.account_id, fees_account, s.fee,
-               s.fee_earned, s.fee_bought, s.id FROM split s WHERE s.fee > 0
-    ), debited AS (
-        UPDATE billing_ledgeraccount a
-           SET posted_nanos = a.posted_nanos - d.gross, held_nanos = a.held_nanos - d.hold,
-               bought_nanos = a.bought_nanos - d.bought, earned_nanos = a.earned_nanos - d.earned
-          FROM (SELECT s.account_id, sum(s.gross)::bigint AS gross, sum(s.hold_nanos)::bigint AS hold,
-                       sum(s.bought_part)::bigint AS bought, sum(s.earned_part)::bigint AS earned
-                  FROM split s GROUP BY s.account_id) AS d
-         WHERE a.id = d.account_id AND (d.hold > 0 OR d.gross > 0)
-    ), windowed AS (
-        UPDATE billing_spendwindow w SET spent_nanos = w.spent_nanos + d.gross, held_nanos = w.held_nanos - d.hold
-          FROM (SELECT s.key_id, s.spend_window, sum(s.gross)::bigint AS gross, sum(s.hold_nanos)::bigint AS hold
-                  FROM split s WHERE s.spend_window IS NOT NULL GROUP BY s.key_id, s.spend_window) AS d
-         WHERE w.key_id = d.key_id AND w.starts_at = d.spend_window
-    ), rated AS (
-        INSERT INTO billing_ratewindow (customer_id, span, starts_at, requests, tokens)
-        SELECT s.customer_id, 'minute', date_trunc('minute', app_now()), 0, sum(s.input + s.output)
-          FROM split s WHERE s.quote > 0 GROUP BY s.customer_id
-        ON CONFLICT (customer_id, span, starts_at) DO UPDATE SET tokens = billing_ratewindow.tokens + EXCLUDED.tokens
-    ), matured AS (
+        SELECT billing_transfer_id(u.charge, u.tag), CASE u.tag WHEN 1 THEN 'charge' ELSE 'fee' END, u.debit, u.credit,
+               u.amount, u.earned, u.bought, u.charge
+          FROM unnest(t_charge, t_tag, t_debit, t_credit, t_amount, t_earned, t_bought)
+               AS u (charge, tag, debit, credit, amount, earned, bought);
+    END IF;
+    UPDATE billing_ledgeraccount l
+       SET posted_nanos = l.posted_nanos - u.gross, held_nanos = l.held_nanos - u.hold,
+           bought_nanos = l.bought_nanos - u.bought, earned_nanos = l.earned_nanos - u.earned
+      FROM unnest(a_id, a_gross, a_hold, a_spent_bought, a_spent_earned) AS u (id, gross, hold, bought, earned)
+     WHERE l.id = u.id AND u.hold > 0;
+    IF w_key <> '{}' THEN
+        UPDATE billing_spendwindow w SET spent_nanos = w.spent_nanos + u.gross, held_nanos = w.held_nanos - u.hold
+          FROM (SELECT x.key, x.start, sum(x.gross)::bigint AS gross, sum(x.hold)::bigint AS hold
+                  FROM unnest(w_key, w_start, w_gross, w_hold) AS x (key, start, gross, hold)
+                 GROUP BY 1, 2) AS u
+         WHERE w.key_id = u.key AND w.starts_at = u.start;
+    END IF;
+    INSERT INTO billing_ratewindow (customer_id, span, starts_at, requests, tokens)
+    SELECT u.customer, 'minute', date_trunc('minute', app_now()), 0, u.tokens
+      FROM unnest(a_customer, a_tokens) AS u (customer, tokens) WHERE u.tokens > 0
+    ON CONFLICT (customer_id, span, starts_at) DO UPDATE SET tokens = billing_ratewindow.tokens + EXCLUDED.tokens;
+    IF m_account <> '{}' THEN
         INSERT INTO billing_maturity (account_id, matures_at, amount_nanos, payable_nanos)
-        SELECT s.payee, matures, sum(s.net), sum(s.payable) FROM split s WHERE s.net > 0
-         GROUP BY s.payee ORDER BY s.payee
+        SELECT u.account, matures, sum(u.amount), sum(u.payable)
+          FROM unnest(m_account, m_amount, m_payable) AS u (account, amount, payable)
+         GROUP BY u.account ORDER BY u.account
         ON CONFLICT (account_id, matures_at) DO UPDATE
            SET amount_nanos = billing_maturity.amount_nanos + EXCLUDED.amount_nanos,
-               payable_nanos = billing_maturity.payable_nanos + EXCLUDED.payable_nanos
-    )
-    SELECT k.id, CASE p.state WHEN 'held' THEN CASE k.quote WHEN 0 THEN 'voided' ELSE 'posted' END
-                              WHEN 'posted' THEN 'already_posted' WHEN 'voided' THEN 'already_voided'
-                              ELSE 'missing' END,
-           p.customer_id, p.key_id, coalesce(p.gross_before, p.gross), coalesce(p.fee_before, p.fee, 0),
-           coalesce(p.net_before, p.gross - p.fee, 0)
-      FROM asked k LEFT JOIN priced p ON p.id = k.id;
+               payable_nanos = billing_maturity.payable_nanos + EXCLUDED.payable_nanos;
+    END IF;
 END $$;
 
 -- Release matured earnings to the customers they belong to: one transfer for each maturity, and the row is gone.

@@ -52,98 +52,131 @@ DECLARE
     minute timestamptz := date_trunc('minute', app_now());
     today timestamptz := date_trunc('day', app_now(), 'UTC');
     calls int := cardinality(ids);
-    known uuid[] := '{}';
-    stale boolean[];
     r record;
-    account bigint := 0;   -- the account of the previous row: rows come grouped by account
-    taken bigint := 0;     -- held by this batch from that account
-    counted int := 0;      -- requests admitted by this batch for that customer
+    n int;   -- the call
+    k int;   -- its key, in the k_ arrays
+    a int;   -- its account, in the a_ arrays
+    verdict text;
     room bigint;
     cost_in bigint;
     per_token bigint;
     spend_start timestamptz;
     spend_room bigint;
-    -- the answer, by ordinal
+    wanted bytea[] := ARRAY(SELECT decode(d, 'hex') FROM unnest(digests) AS d);
+    known uuid[] := '{}';
+    -- keys
+    k_digest bytea[] := '{}'; k_id bigint[] := '{}'; k_customer bigint[] := '{}'; k_status text[] := '{}';
+    k_models text[] := '{}'; k_limit bigint[] := '{}'; k_period text[] := '{}'; k_used boolean := false;
+    k_minute int[] := '{}'; k_tokens int[] := '{}'; k_day int[] := '{}';
+    -- accounts of the customers that pay
+    a_id bigint[] := '{}'; a_customer bigint[] := '{}'; a_posted bigint[] := '{}'; a_held bigint[] := '{}';
+    a_taken bigint[] := '{}'; a_admitted int[] := '{}';
+    a_minute bigint[] := '{}'; a_tokens bigint[] := '{}'; a_day bigint[] := '{}';
+    -- servers as they are
+    s_id bigint[] := '{}'; s_version bigint[] := '{}';
+    asked bigint[];
+    believed bigint[];
+    -- the answer, in the order of the calls
     o_status text[] := array_fill(NULL::text, ARRAY[calls]);
     o_customer bigint[] := array_fill(NULL::bigint, ARRAY[calls]);
-    o_key bigint[] := array_fill(NULL::bigint, ARRAY[calls]);
+    o_key bigint[] := o_customer;
     o_output bigint[] := array_fill(0::bigint, ARRAY[calls]);
-    o_hold bigint[] := array_fill(0::bigint, ARRAY[calls]);
-    o_free bigint[] := array_fill(0::bigint, ARRAY[calls]);
+    o_hold bigint[] := o_output;
+    o_free bigint[] := o_output;
     o_limit int[] := array_fill(NULL::int, ARRAY[calls]);
-    o_remaining int[] := array_fill(NULL::int, ARRAY[calls]);
+    o_remaining int[] := o_limit;
     -- the holds to take
-    h_ord int[] := '{}';
-    h_account bigint[] := '{}';
-    h_window timestamptz[] := '{}';
-    verdict text;
-    n int;
+    h_call int[] := '{}'; h_account bigint[] := '{}'; h_window timestamptz[] := '{}';
 BEGIN
+    FOR r IN
+        SELECT y.digest, y.id, y.customer_id, y.allowed_models, y.spend_limit_nanos, y.spend_period,
+               t.requests_per_minute, t.tokens_per_minute, t.requests_per_day,
+               y.last_used_at IS NULL OR y.last_used_at < minute AS unused,
+               CASE WHEN y.revoked_at IS NOT NULL THEN 'revoked' WHEN NOT p.is_active THEN 'inactive'
+                    WHEN y.expires_at <= app_now() THEN 'expired' END AS status
+          FROM accounts_apikey y JOIN accounts_customer c ON c.id = y.customer_id
+          JOIN accounts_user p ON p.id = c.user_id JOIN accounts_tier t ON t.name = c.tier_id
+         WHERE y.digest = ANY (wanted)
+    LOOP
+        k_digest := k_digest || r.digest; k_id := k_id || r.id; k_customer := k_customer || r.customer_id;
+        k_status := k_status || r.status; k_models := k_models || r.allowed_models::text;
+        k_limit := k_limit || r.spend_limit_nanos; k_period := k_period || r.spend_period::text;
+        k_minute := k_minute || r.requests_per_minute; k_tokens := k_tokens || r.tokens_per_minute;
+        k_day := k_day || r.requests_per_day; k_used := k_used OR r.unused;
+    END LOOP;
     -- Locks the paying accounts, by id: from here on nothing of these customers changes but by us.
-    PERFORM 1 FROM billing_ledgeraccount a
-      WHERE a.kind = 'customer' AND a.customer_id IN (
-            SELECT k.customer_id FROM unnest(digests, servers) AS u (digest, server)
-              JOIN accounts_apikey k ON k.digest = decode(u.digest, 'hex') WHERE u.server <> '{}')
-      ORDER BY a.id FOR UPDATE;
+    FOR r IN
+        SELECT l.id, l.customer_id, l.posted_nanos, l.held_nanos FROM billing_ledgeraccount l
+         WHERE l.customer_id = ANY (k_customer) AND l.kind = 'customer' ORDER BY l.id FOR UPDATE
+    LOOP
+        a_id := a_id || r.id; a_customer := a_customer || r.customer_id; a_posted := a_posted || r.posted_nanos;
+        a_held := a_held || r.held_nanos; a_taken := a_taken || 0::bigint; a_admitted := a_admitted || 0;
+        a_minute := a_minute || 0::bigint; a_tokens := a_tokens || 0::bigint; a_day := a_day || 0::bigint;
+    END LOOP;
+    FOR r IN
+        SELECT w.customer_id, w.span, w.requests, w.tokens FROM billing_ratewindow w
+         WHERE w.customer_id = ANY (a_customer)
+           AND (w.span = 'minute' AND w.starts_at = minute OR w.span = 'day' AND w.starts_at = today)
+    LOOP
+        a := array_position(a_customer, r.customer_id);
+        IF r.span = 'day' THEN
+            a_day[a] := r.requests;
+        ELSE
+            a_minute[a] := r.requests;
+            a_tokens[a] := r.tokens;
+        END IF;
+    END LOOP;
+    FOR r IN
+        SELECT s.id, s.version FROM hosting_server s
+         WHERE s.id = ANY (ARRAY(SELECT unnest(u.list::bigint[]) FROM unnest(servers) AS u (list)))
+    LOOP
+        s_id := s_id || r.id; s_version := s_version || r.version;
+    END LOOP;
     IF again THEN
         known := ARRAY(SELECT c.id FROM billing_charge c WHERE c.id = ANY (ids));
     END IF;
-    stale := ARRAY(
-        SELECT EXISTS (SELECT 1 FROM unnest(u.servers::bigint[], u.versions::bigint[]) AS v (server, version)
-                        LEFT JOIN hosting_server s ON s.id = v.server WHERE s.version IS DISTINCT FROM v.version)
-          FROM unnest(servers, versions) WITH ORDINALITY AS u (servers, versions, ord) ORDER BY u.ord);
-    FOR r IN
-        SELECT u.ord::int AS ord, k.id AS key_id, k.customer_id, k.revoked_at, k.expires_at, k.allowed_models,
-               k.spend_limit_nanos, k.spend_period, p.is_active, t.requests_per_minute, t.tokens_per_minute,
-               t.requests_per_day, a.id AS account_id, a.posted_nanos, a.held_nanos,
-               coalesce(m.requests, 0) AS minute_requests, coalesce(m.tokens, 0) AS minute_tokens,
-               coalesce(d.requests, 0) AS day_requests
-          FROM unnest(digests) WITH ORDINALITY AS u (digest, ord)
-          LEFT JOIN accounts_apikey k ON k.digest = decode(u.digest, 'hex')
-          LEFT JOIN accounts_customer c ON c.id = k.customer_id
-          LEFT JOIN accounts_user p ON p.id = c.user_id
-          LEFT JOIN accounts_tier t ON t.name = c.tier_id
-          LEFT JOIN billing_ledgeraccount a ON a.customer_id = c.id AND a.kind = 'customer'
-          LEFT JOIN billing_ratewindow m ON m.customer_id = c.id AND m.span = 'minute' AND m.starts_at = minute
-          LEFT JOIN billing_ratewindow d ON d.customer_id = c.id AND d.span = 'day' AND d.starts_at = today
-         ORDER BY a.id, u.ord
-    LOOP
-        n := r.ord;
-        o_customer[n] := r.customer_id;
-        o_key[n] := r.key_id;
-        IF r.account_id IS DISTINCT FROM account THEN
-            account := r.account_id; taken := 0; counted := 0;
+
+    FOR n IN 1..calls LOOP
+        k := array_position(k_digest, wanted[n]);
+        a := array_position(a_customer, k_customer[k]);
+        IF k IS NULL OR a IS NULL THEN
+            o_status[n] := 'unauthorized';
+            CONTINUE;
         END IF;
+        o_customer[n] := k_customer[k];
+        o_key[n] := k_id[k];
         verdict := CASE
-            WHEN r.key_id IS NULL OR r.account_id IS NULL THEN 'unauthorized'
-            WHEN r.revoked_at IS NOT NULL THEN 'revoked'
-            WHEN NOT r.is_active THEN 'inactive'
-            WHEN r.expires_at <= app_now() THEN 'expired'
+            WHEN k_status[k] IS NOT NULL THEN k_status[k]
             WHEN servers[n] = '{}' THEN 'ok'
-            WHEN cardinality(r.allowed_models) > 0 AND NOT models[n] = ANY (r.allowed_models) THEN 'model_not_allowed'
+            WHEN k_models[k] <> '{}' AND NOT models[n] = ANY (k_models[k]::text[]) THEN 'model_not_allowed'
         END;
         IF again AND verdict IS NULL AND ids[n] = ANY (known) THEN
-            verdict := 'ok';
-            o_output[n] := (SELECT c.output_tokens_max / choices[n] FROM billing_charge c WHERE c.id = ids[n]);
-            o_hold[n] := (SELECT c.hold_nanos FROM billing_charge c WHERE c.id = ids[n]);
+            SELECT c.output_tokens_max / choices[n] AS output, c.hold_nanos INTO r FROM billing_charge c
+             WHERE c.id = ids[n];
+            verdict := 'ok'; o_output[n] := r.output; o_hold[n] := r.hold_nanos;
+        END IF;
+        IF verdict IS NULL THEN
+            asked := servers[n];
+            believed := versions[n];
+            FOR i IN 1..cardinality(asked) LOOP
+                IF s_version[array_position(s_id, asked[i])] IS DISTINCT FROM believed[i] THEN
+                    verdict := 'stale';
+                END IF;
+            END LOOP;
         END IF;
         IF verdict IS NOT NULL THEN
             o_status[n] := verdict;
             CONTINUE;
         END IF;
-        IF stale[n] THEN
-            o_status[n] := 'stale';
-            CONTINUE;
-        END IF;
 
-        room := r.posted_nanos - r.held_nanos - taken;
+        room := a_posted[a] - a_held[a] - a_taken[a];
         o_free[n] := room;
         spend_start := NULL;
-        IF r.spend_limit_nanos IS NOT NULL THEN
-            spend_start := billing_spend_window(r.spend_period);
-            SELECT r.spend_limit_nanos - w.spent_nanos - w.held_nanos INTO spend_room FROM billing_spendwindow w
-             WHERE w.key_id = r.key_id AND w.starts_at = spend_start;
-            spend_room := greatest(coalesce(spend_room, r.spend_limit_nanos), 0);
+        IF k_limit[k] IS NOT NULL THEN
+            spend_start := billing_spend_window(k_period[k]);
+            SELECT k_limit[k] - w.spent_nanos - w.held_nanos INTO spend_room FROM billing_spendwindow w
+             WHERE w.key_id = k_id[k] AND w.starts_at = spend_start;
+            spend_room := greatest(coalesce(spend_room, k_limit[k]), 0);
             room := least(room, spend_room);
         END IF;
 
@@ -156,48 +189,48 @@ BEGIN
             o_output[n] := least(outputs_asked[n], greatest((room - cost_in) / per_token, 1));
         END IF;
         o_hold[n] := cost_in + o_output[n] * per_token;
-        o_limit[n] := r.requests_per_minute;
+        o_limit[n] := k_minute[k];
         verdict := CASE
             WHEN o_hold[n] > room THEN CASE
                 WHEN spend_start IS NOT NULL AND o_hold[n] > spend_room THEN 'spend_limit'
-                WHEN o_hold[n] > r.posted_nanos THEN 'insufficient_credit'
+                WHEN o_hold[n] > a_posted[a] THEN 'insufficient_credit'
                 ELSE 'credit_reserved' END
-            WHEN r.minute_requests + counted >= r.requests_per_minute THEN 'rate_minute'
-            WHEN r.day_requests + counted >= r.requests_per_day THEN 'rate_day'
-            WHEN r.minute_tokens >= r.tokens_per_minute THEN 'rate_tokens'
+            WHEN a_minute[a] + a_admitted[a] >= k_minute[k] THEN 'rate_minute'
+            WHEN a_day[a] + a_admitted[a] >= k_day[k] THEN 'rate_day'
+            WHEN a_tokens[a] >= k_tokens[k] THEN 'rate_tokens'
             ELSE 'ok' END;
         o_status[n] := verdict;
-        o_remaining[n] := greatest(r.requests_per_minute - r.minute_requests - counted, 0);
         IF verdict = 'ok' THEN
-            taken := taken + o_hold[n];
-            counted := counted + 1;
-            o_remaining[n] := greatest(r.requests_per_minute - r.minute_requests - counted, 0);
-            h_ord := h_ord || n;
-            h_account := h_account || r.account_id;
-            h_window := h_window || spend_start;
+            a_taken[a] := a_taken[a] + o_hold[n];
+            a_admitted[a] := a_admitted[a] + 1;
+            h_call := h_call || n; h_account := h_account || a_id[a]; h_window := h_window || spend_start;
             IF spend_start IS NOT NULL THEN
                 INSERT INTO billing_spendwindow AS w (key_id, starts_at, spent_nanos, held_nanos)
-                VALUES (r.key_id, spend_start, 0, o_hold[n])
+                VALUES (k_id[k], spend_start, 0, o_hold[n])
                 ON CONFLICT (key_id, starts_at) DO UPDATE SET held_nanos = w.held_nanos + EXCLUDED.held_nanos;
             END IF;
         END IF;
+        o_remaining[n] := greatest(k_minute[k] - a_minute[a] - a_admitted[a], 0);
     END LOOP;
 
-    IF h_ord <> '{}' THEN
+    IF h_call <> '{}' THEN
         PERFORM billing_hold(
-            array_agg(ids[i]), array_agg(a), array_agg(o_key[i]), array_agg(w), array_agg(o_hold[i]),
+            a_id, a_taken, array_agg(ids[i]), array_agg(x), array_agg(o_key[i]), array_agg(w), array_agg(o_hold[i]),
             array_agg(prices_in[i]), array_agg(prices_out[i]), array_agg(payees[i]), array_agg(inputs_max[i]),
             array_agg(o_output[i] * choices[i]), fee_bps, boot, expiry_s)
-          FROM unnest(h_ord, h_account, h_window) AS h (i, a, w);
+          FROM unnest(h_call, h_account, h_window) AS h (i, x, w);
         INSERT INTO billing_ratewindow (customer_id, span, starts_at, requests, tokens)
-        SELECT o_customer[i], s.span, s.starts_at, count(*), 0
-          FROM unnest(h_ord) AS i, (VALUES ('minute', minute), ('day', today)) AS s (span, starts_at)
-         GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        SELECT u.customer, s.span, s.starts_at, u.admitted, 0
+          FROM unnest(a_customer, a_admitted) AS u (customer, admitted),
+               (VALUES ('minute', minute), ('day', today)) AS s (span, starts_at)
+         WHERE u.admitted > 0
         ON CONFLICT (customer_id, span, starts_at) DO UPDATE
            SET requests = billing_ratewindow.requests + EXCLUDED.requests;
-        UPDATE accounts_apikey k SET last_used_at = minute
-         WHERE k.id IN (SELECT o_key[i] FROM unnest(h_ord) AS i)
-           AND (k.last_used_at IS NULL OR k.last_used_at < minute);
+        IF k_used THEN
+            UPDATE accounts_apikey y SET last_used_at = minute
+             WHERE y.id IN (SELECT o_key[i] FROM unnest(h_call) AS i)
+               AND (y.last_used_at IS NULL OR y.last_used_at < minute);
+        END IF;
     END IF;
     RETURN QUERY
     SELECT u.ord::int, u.status, u.customer, u.key, u.output, u.hold, u.free, u.lim, u.remaining
@@ -220,42 +253,29 @@ CREATE FUNCTION routing_settle(
 DECLARE
     this_hour timestamptz := date_trunc('hour', app_now(), 'UTC');
     this_minute timestamptz := date_trunc('minute', app_now());
-    won routing_inferencerequest[];
-    s_ids uuid[]; s_status text[]; s_customer bigint[]; s_key bigint[]; s_gross bigint[]; s_fee bigint[]; s_net bigint[];
+    s record;
 BEGIN
-    SELECT array_agg(s.charge), array_agg(s.status), array_agg(s.customer), array_agg(s.key), array_agg(s.gross),
-           array_agg(s.fee), array_agg(s.net)
-      INTO s_ids, s_status, s_customer, s_key, s_gross, s_fee, s_net
-      FROM billing_settle(ids, quotes, inputs, outputs, reasons, hold_s) AS s;
+    s := billing_settle(ids, quotes, inputs, outputs, reasons, hold_s);
 
-    WITH settled AS (
-        SELECT s.*, u.* FROM unnest(s_ids, s_status, s_customer, s_key, s_gross)
-               AS s (charge, status, customer, key, gross)
-          JOIN (SELECT DISTINCT ON (e.id) e.*  -- the first ending of a call wins, as in billing_settle
-                  FROM unnest(ids, quotes, inputs, outputs, reasons, models_asked, models, providers, servers,
-                              endpoints, streamed, successes, attempts, claimed_inputs, claimed_outputs, input_bytes,
-                              output_bytes, ttfts_ms, latencies_ms) WITH ORDINALITY
-                       AS e (id, quote, input, output, reason, model_asked, model, provider, server, endpoint,
-                             streamed, success, attempts, claimed_input, claimed_output, in_bytes, out_bytes, ttft,
-                             latency, ord)
-                 ORDER BY e.id, e.ord) AS u ON u.id = s.charge
-         WHERE s.status IN ('posted', 'voided')
-    ), written AS (
-        INSERT INTO routing_inferencerequest
-        SELECT w.charge, app_now(), w.customer, w.key, w.model_asked, w.model, w.provider, w.server, w.endpoint,
-               w.streamed, w.reason, w.success, w.attempts, w.input, w.output, w.claimed_input, w.claimed_output,
-               w.in_bytes, w.out_bytes, w.gross, w.ttft, w.latency
-          FROM settled w
-        RETURNING routing_inferencerequest.*
-    )
-    SELECT array_agg(w) INTO won FROM written w;
+    INSERT INTO routing_inferencerequest
+    SELECT u.id, app_now(), u.customer, u.key, u.model_asked, u.model, u.provider, u.server, u.endpoint, u.streamed,
+           u.reason, u.success, u.attempts, u.input, u.output, u.claimed_input, u.claimed_output, u.in_bytes,
+           u.out_bytes, u.gross, u.ttft, u.latency
+      FROM unnest(ids, s.statuses, s.customers, s.keys, s.grosses, reasons, models_asked, models, providers, servers,
+                  endpoints, streamed, successes, attempts, inputs, outputs, claimed_inputs, claimed_outputs,
+                  input_bytes, output_bytes, ttfts_ms, latencies_ms)
+           AS u (id, status, customer, key, gross, reason, model_asked, model, provider, server, endpoint, streamed,
+                 success, attempts, input, output, claimed_input, claimed_output, in_bytes, out_bytes, ttft, latency)
+     WHERE u.status IN ('posted', 'voided');
 
     INSERT INTO routing_usagehour (customer_id, key_id, model_id, provider, hour, requests, input_tokens,
                                    output_tokens, gross_nanos, fee_nanos, net_nanos, latency_ms_sum)
-    SELECT w.customer_id, w.key_id, w.model_id, w.provider, this_hour, count(*), sum(w.input_tokens),
-           sum(w.output_tokens), sum(w.cost_nanos), sum(m.fee), sum(m.net), sum(w.latency_ms)
-      FROM unnest(won) AS w JOIN unnest(s_ids, s_status, s_fee, s_net) AS m (id, status, fee, net) ON m.id = w.id
-     WHERE m.status = 'posted'
+    SELECT u.customer, u.key, u.model, u.provider, this_hour, count(*), sum(u.input), sum(u.output), sum(u.gross),
+           sum(u.fee), sum(u.net), sum(u.latency)
+      FROM unnest(s.statuses, s.customers, s.keys, models, providers, inputs, outputs, s.grosses, s.fees, s.nets,
+                  latencies_ms)
+           AS u (status, customer, key, model, provider, input, output, gross, fee, net, latency)
+     WHERE u.status = 'posted'
      GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4
     ON CONFLICT (customer_id, hour, key_id, model_id, provider) DO UPDATE
        SET requests = routing_usagehour.requests + EXCLUDED.requests,
@@ -269,12 +289,13 @@ BEGIN
     INSERT INTO routing_offerhour (server_id, model_id, hour, requests, input_tokens, output_tokens, gross_nanos,
                                    fee_nanos, net_nanos, latency_ms_sum, claims, claimed_output_tokens,
                                    claimed_output_bytes)
-    SELECT w.server_id, w.model_id, this_hour, count(*), sum(w.input_tokens), sum(w.output_tokens),
-           sum(w.cost_nanos), sum(m.fee), sum(m.net), sum(w.latency_ms), count(w.claimed_output_tokens),
-           coalesce(sum(w.claimed_output_tokens), 0),
-           coalesce(sum(w.output_bytes) FILTER (WHERE w.claimed_output_tokens IS NOT NULL), 0)
-      FROM unnest(won) AS w JOIN unnest(s_ids, s_status, s_fee, s_net) AS m (id, status, fee, net) ON m.id = w.id
-     WHERE m.status = 'posted' AND w.server_id IS NOT NULL
+    SELECT u.server, u.model, this_hour, count(*), sum(u.input), sum(u.output), sum(u.gross), sum(u.fee), sum(u.net),
+           sum(u.latency), count(u.claimed), coalesce(sum(u.claimed), 0),
+           coalesce(sum(u.bytes) FILTER (WHERE u.claimed IS NOT NULL), 0)
+      FROM unnest(s.statuses, servers, models, inputs, outputs, s.grosses, s.fees, s.nets, latencies_ms,
+                  claimed_outputs, output_bytes)
+           AS u (status, server, model, input, output, gross, fee, net, latency, claimed, bytes)
+     WHERE u.status = 'posted' AND u.server IS NOT NULL
      GROUP BY 1, 2 ORDER BY 1, 2
     ON CONFLICT (server_id, hour, model_id) DO UPDATE
        SET requests = routing_offerhour.requests + EXCLUDED.requests,
@@ -290,14 +311,12 @@ BEGIN
 
     INSERT INTO hosting_serverminute (server_id, minute, served, failed, ttft_ms_sum, latency_ms_sum)
     SELECT o.server, this_minute, sum(o.served), sum(o.failed), sum(o.ttft), sum(o.latency)
-      FROM (SELECT w.server_id, w.success::int, 0, coalesce(w.ttft_ms, 0), w.latency_ms FROM unnest(won) AS w
-             WHERE w.server_id IS NOT NULL AND w.success
+      FROM unnest(s.statuses, servers, successes, ttfts_ms, latencies_ms, failed_servers)
+           AS u (status, server, success, ttft, latency, failed),
+   LATERAL (SELECT u.server, 1, 0, coalesce(u.ttft, 0), u.latency WHERE u.success AND u.server IS NOT NULL
             UNION ALL
-            SELECT f.server, 0, 1, 0, 0 FROM unnest(won) AS w
-              JOIN (SELECT DISTINCT ON (e.id) e.id, e.failed
-                      FROM unnest(ids, failed_servers) WITH ORDINALITY AS e (id, failed, ord)
-                     ORDER BY e.id, e.ord) AS u ON u.id = w.id,
-                   unnest(u.failed::bigint[]) AS f (server)) AS o (server, served, failed, ttft, latency)
+            SELECT f, 0, 1, 0, 0 FROM unnest(u.failed::bigint[]) AS f) AS o (server, served, failed, ttft, latency)
+     WHERE u.status IN ('posted', 'voided')
      GROUP BY 1 ORDER BY 1
     ON CONFLICT (server_id, minute) DO UPDATE
        SET served = hosting_serverminute.served + EXCLUDED.served,
@@ -305,7 +324,7 @@ BEGIN
            ttft_ms_sum = hosting_serverminute.ttft_ms_sum + EXCLUDED.ttft_ms_sum,
            latency_ms_sum = hosting_serverminute.latency_ms_sum + EXCLUDED.latency_ms_sum;
 
-    RETURN QUERY SELECT u.charge, u.status, u.gross FROM unnest(s_ids, s_status, s_gross) AS u (charge, status, gross);
+    RETURN QUERY SELECT u.charge, u.status, u.gross FROM unnest(ids, s.statuses, s.grosses) AS u (charge, status, gross);
 END $$;
 """
 

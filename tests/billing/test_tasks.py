@@ -15,13 +15,14 @@ from billing.models import Charge, LedgerAccount, Maturity, RateWindow
 from tests import factories
 
 HOLD = """
-SELECT billing_hold(ARRAY[%(id)s]::uuid[], ARRAY[%(account)s]::bigint[], ARRAY[%(key)s]::bigint[],
+SELECT billing_hold(ARRAY[%(account)s]::bigint[], ARRAY[%(hold)s]::bigint[],
+                    ARRAY[%(id)s]::uuid[], ARRAY[%(account)s]::bigint[], ARRAY[%(key)s]::bigint[],
                     ARRAY[NULL]::timestamptz[], ARRAY[%(hold)s]::bigint[], ARRAY['{100}'], ARRAY['{300}'],
                     ARRAY[%(payee)s], ARRAY[250]::bigint[], ARRAY[250]::bigint[], 2000, gen_random_uuid(),
                     %(expiry)s)
 """
 SETTLE = """
-SELECT status FROM billing_settle(ARRAY[%s]::uuid[], ARRAY[1], ARRAY[250]::bigint[], ARRAY[250]::bigint[],
+SELECT statuses[1] FROM billing_settle(ARRAY[%s]::uuid[], ARRAY[1], ARRAY[250]::bigint[], ARRAY[250]::bigint[],
                                   ARRAY[NULL]::text[], 60)
 """
 
