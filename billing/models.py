@@ -26,10 +26,14 @@ class LedgerAccount(models.Model):
         PLATFORM_LOSS = "platform_loss", "refunds that nobody else can bear"
 
     kind = models.CharField(max_length=20, choices=Kind)
-    customer = models.ForeignKey("accounts.Customer", models.PROTECT, null=True, related_name="ledger_accounts")
+    customer = models.ForeignKey(
+        "accounts.Customer", models.PROTECT, null=True, related_name="ledger_accounts"
+    )
     posted_nanos = models.BigIntegerField(null=True)
     held_nanos = models.BigIntegerField(null=True)
-    earned_nanos = models.BigIntegerField(null=True, help_text="the part of posted that was earned by hosting")
+    earned_nanos = models.BigIntegerField(
+        null=True, help_text="the part of posted that was earned by hosting"
+    )
     bought_nanos = models.BigIntegerField(null=True, help_text="the part of posted that was paid for")
 
     class Meta:

@@ -59,17 +59,6 @@ def void_expired_holds() -> int:
 
 
 @shared_task
-def audit_ledger() -> int:
-    """Recompute the books; how many differences. There must be none: each is logged as an error."""
-    from billing import audit
-
-    differences = list(audit.audit())
-    for difference in differences:
-        log.error("the books differ", difference=str(difference))
-    return len(differences)
-
-
-@shared_task
 def make_partitions(tables: Iterable[str] = ("billing_charge",)) -> None:
     """Make the coming months' partitions of these tables."""
     for table in tables:

@@ -54,6 +54,7 @@ def config() -> Config:
             event_bytes=settings.UPSTREAM_LINE_BYTES_MAX,
             stream_bytes=settings.UPSTREAM_STREAM_BYTES_MAX,
         ),
+        comment_every_s=settings.STREAM_COMMENT_EVERY_S,
         crash_at=settings.CRASH_AT,
     )
 

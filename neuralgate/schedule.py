@@ -40,7 +40,7 @@ def jobs() -> tuple[Job, ...]:
             "A hold past its expiry belongs to nobody: the customer gets the credit back.",
         ),
         Job(
-            "billing.tasks.audit_ledger",
+            "routing.tasks.audit_ledger",
             settings.AUDIT_EVERY_S,
             "Recompute the books from the transfers and report every difference.",
         ),

@@ -17,6 +17,7 @@ log = structlog.get_logger(__name__)
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
 Connection = psycopg.AsyncConnection[tuple]
+Waiting = tuple[Row, asyncio.Future[Answer], float]  # the row, who waits for its answer, until when
 
 RETRY_PAUSE_S = 0.2
 BUSY_ROWS = 4
@@ -61,7 +62,7 @@ class Batcher(Generic[Row, Answer]):
         self._queue_max = queue_max
         self._wait_s = wait_s
         self._options = CONNECTION_OPTIONS + ("" if durable else " -c synchronous_commit=off")
-        self._waiting: deque[tuple[Row, asyncio.Future[Answer], float]] = deque()
+        self._waiting: deque[Waiting[Row, Answer]] = deque()
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -103,7 +104,7 @@ class Batcher(Generic[Row, Answer]):
             if count >= BUSY_ROWS:
                 await asyncio.sleep(GATHER_S)  # a trip's fixed cost is that of ten rows: let more gather
 
-    async def _carry(self, batch: list[tuple[Row, asyncio.Future[Answer], float]], *, again: bool) -> None:
+    async def _carry(self, batch: list[Waiting[Row, Answer]], *, again: bool) -> None:
         """One batch until each of its rows has an answer."""
         while batch:
             try:
@@ -146,13 +147,11 @@ class Batcher(Generic[Row, Answer]):
     def orphaned(self, row: Row, answer: Answer) -> None:
         """Called with an answer that nobody waits for any more."""
 
-    def _give_up_late(
-        self, batch: list[tuple[Row, asyncio.Future[Answer], float]]
-    ) -> list[tuple[Row, asyncio.Future[Answer], float]]:
+    def _give_up_late(self, batch: list[Waiting[Row, Answer]]) -> list[Waiting[Row, Answer]]:
         """What of the batch is still in time; the rest, and what waits behind and is late too, is given up."""
         now = self._loop.time()
-        kept = []
-        late = []
+        kept: list[Waiting[Row, Answer]] = []
+        late: list[Waiting[Row, Answer]] = []
         for entry in batch:
             (late if entry[2] <= now or self.stopping else kept).append(entry)
         while self._waiting and self._waiting[0][2] <= now:

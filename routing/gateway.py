@@ -71,6 +71,7 @@ class Config:
     heartbeat_s: float
     dead_after_s: float
     bounds: Bounds
+    comment_every_s: float
     crash_at: str = ""
 
 
@@ -100,16 +101,22 @@ class Gateway:
             config.dsn, boot=boot, heartbeat_s=config.heartbeat_s, dead_after_s=config.dead_after_s
         )
         self._load = Load(time.monotonic)
-        self._traffic = Traffic(Upstreams(), self._settlement, self._load, config.bounds, config.crash_at)
+        self._traffic = Traffic(
+            Upstreams(), self._settlement, self._load, config.bounds, config.crash_at, config.comment_every_s
+        )
         self._in_flight = 0
 
     async def start(self) -> None:
         await self._directory.start()
         self._settlement.start()
         self._admission.start()
+        self._comments = asyncio.get_running_loop().create_task(
+            self._traffic.keep_streams_open(), name="comments"
+        )
 
     async def stop(self) -> None:
         """Book what is still on its way, then say goodbye."""
+        self._comments.cancel()
         await self._admission.stop()
         await self._settlement.stop()
         await self._directory.stop()

@@ -7,7 +7,7 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -64,15 +64,27 @@ class Ticket:
 
 @dataclass(slots=True)
 class Traffic:
-    """What the relays of a process share."""
+    """What the relays of a process share. `comment_every_s`: how long a stream may be silent towards its client."""
 
     upstreams: Upstreams
     settlement: Settlement
     load: Load
     bounds: Bounds
     crash_at: str
+    comment_every_s: float
+    streams: "set[Relay]" = field(default_factory=set)
     active: int = 0
     retrying: int = 0
+
+    async def keep_streams_open(self) -> None:
+        """For ever: a comment line into every stream that has been silent for long, so that no proxy cuts it."""
+        while True:
+            await asyncio.sleep(self.comment_every_s / 3)
+            comments = [asyncio.create_task(relay.comment()) for relay in self.streams]
+            if comments:
+                await asyncio.wait(
+                    comments, timeout=self.comment_every_s / 3
+                )  # a slow reader holds up only itself
 
     def may_retry(self) -> bool:
         return self.active <= RETRIES_FREE or self.retrying < self.active // 5
@@ -104,6 +116,7 @@ class Relay:
         self._answered = False  # it sent good headers
         self._began = False  # the client has our status line
         self._sending = False
+        self._sent_at = self._started_at
         self._booked = False  # an ending is on its way to the books
         self._over = False
         self._done = False
@@ -118,6 +131,13 @@ class Relay:
         self._shell: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
 
+    async def comment(self) -> None:
+        """Say that we still work, when nothing was said for a while."""
+        silent_s = self._loop.time() - self._sent_at
+        if self._began and not self._over and not self._sending and silent_s >= self._traffic.comment_every_s:
+            self._sent_at = self._loop.time()
+            await self._send_message({"type": "http.response.body", "body": wire.COMMENT, "more_body": True})
+
     def hang_up(self) -> None:
         """The client went away: stop at once, wherever we are."""
         if not self._over and self._task is not None:
@@ -127,6 +147,8 @@ class Relay:
     async def run(self) -> None:
         """Serve the request. Every way out has booked an ending."""
         self._traffic.active += 1
+        if self._call.stream:
+            self._traffic.streams.add(self)
         try:
             await self._serve()
         except asyncio.CancelledError:
@@ -142,6 +164,7 @@ class Relay:
         finally:
             self._over = True
             self._traffic.active -= 1
+            self._traffic.streams.discard(self)
 
     async def _serve(self) -> None:
         try:
@@ -218,7 +241,7 @@ class Relay:
                     limit.reschedule(min(deadline, self._loop.time() + bounds.idle_s))
                     await self._read_whole(answer, offer)
         except BadAnswer as bad:
-            raise Failure(str(bad)) from None
+            raise Failure(str(bad), garbage=True) from None
         except TimeoutError:
             self._time_out(deadline)
         finally:
@@ -399,6 +422,8 @@ class Relay:
             )
         elif failure.timeout:
             problem = envelope.UPSTREAM_TIMEOUT
+        elif failure.garbage:
+            problem = envelope.UPSTREAM_INVALID
         else:
             problem = envelope.UPSTREAM_FAILED
         await self._fail(problem)
@@ -475,6 +500,7 @@ class Relay:
         self._sending = True
         await self._send_message({"type": "http.response.body", "body": data, "more_body": True})
         self._sending = False
+        self._sent_at = self._loop.time()
         reach("relayed_some", self._traffic.crash_at)
 
     async def _finish(self, data: bytes) -> None:

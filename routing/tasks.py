@@ -5,7 +5,9 @@ from celery import shared_task
 from django.conf import settings
 from django.db import connection
 
+from billing import audit as books
 from billing import ledger
+from routing import audit as requests
 
 log = structlog.get_logger(__name__)
 
@@ -54,6 +56,16 @@ def void_holds_of_dead_processes() -> int:
                 return voided
         voided += ledger.void(charges=charges, reason="platform_fault")
         log.warning("holds.voided", of="dead processes", count=len(charges))
+
+
+@shared_task
+def audit_ledger() -> int:
+    """Recompute the books and the hourly sums; how many differences. Each is logged as an error."""
+    with books.snapshot() as cursor:
+        differences = books.differences(cursor, (*books.INVARIANTS, *requests.INVARIANTS))
+    for difference in differences:
+        log.error("books.differ", difference=str(difference))
+    return len(differences)
 
 
 @shared_task

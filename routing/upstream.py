@@ -22,7 +22,7 @@ CUSTOMERS_FAULT = frozenset({400, 413, 415, 422})
 
 class Failure(Exception):
     """An attempt that did not work. `neutral` says nothing about the server's health; `locked_out` that it
-    refuses our token; retry_after_s that it asked for a pause."""
+    refuses our token; retry_after_s that it asked for a pause; garbage that its answer was not usable."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Failure(Exception):
         locked_out: bool = False,
         retry_after_s: float | None = None,
         timeout: bool = False,
+        garbage: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -39,6 +40,7 @@ class Failure(Exception):
         self.locked_out = locked_out
         self.retry_after_s = retry_after_s
         self.timeout = timeout
+        self.garbage = garbage
 
 
 class Refused(Exception):
@@ -167,10 +169,10 @@ def _check_headers(response: Response, *, stream: bool) -> None:
         raise Failure(f"status {status}")
     encoding = response.get_header("content-encoding")
     if encoding and encoding.lower() != "identity":
-        raise Failure("an encoded body although identity was asked")
+        raise Failure("an encoded body although identity was asked", garbage=True)
     kind = (response.get_header("content-type") or "").split(";")[0].strip().lower()
     if kind != ("text/event-stream" if stream else "application/json"):
-        raise Failure("a content type that was not asked for")
+        raise Failure("a content type that was not asked for", garbage=True)
 
 
 def _seconds(text: str | None) -> float:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_test_environment: None, django_db_blocker, django_db_modify_db_settings) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def django_db_setup(
+    django_test_environment: None, django_db_blocker, django_db_modify_db_settings
+) -> Iterator[None]:  # type: ignore[no-untyped-def]
     """One database for each worker, without the wrapping transactions and truncations of pytest-django."""
     connection.settings_dict["TEST"]["NAME"] = f"test_{os.getpid()}"  # several runs at once must not meet
     with django_db_blocker.unblock():
@@ -44,7 +46,9 @@ def travel() -> Iterator[Callable[[dt.timedelta], None]]:
 
     yield set_clock
     with connection.cursor() as cursor:
-        cursor.execute("CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()'")
+        cursor.execute(
+            "CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT now()'"
+        )
 
 
 @pytest.fixture(scope="session")

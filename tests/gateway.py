@@ -27,7 +27,11 @@ class RunningGateway:
 
         parameters = connection.get_connection_params()
         dsn = make_conninfo(
-            **{name: parameters[name] for name in ("host", "port", "dbname", "user", "password") if parameters.get(name)}
+            **{
+                name: parameters[name]
+                for name in ("host", "port", "dbname", "user", "password")
+                if parameters.get(name)
+            }
         )
         self._overrides.enable()
         from django.conf import settings

@@ -36,6 +36,8 @@ if "NEURALGATE_TESTS" not in os.environ:  # xdist's workers inherit what the fir
         superuser = embedded.dsn(data_dir, user=embedded.SUPERUSER, database="postgres")
         with psycopg.connect(superuser, autocommit=True) as connection:
             connection.execute(f"ALTER ROLE {embedded.ROLE} CREATEDB")
-            for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datname ~ '^test_[0-9]+$'"):
+            for (name,) in connection.execute(
+                "SELECT datname FROM pg_database WHERE datname ~ '^test_[0-9]+$'"
+            ):
                 if not Path(f"/proc/{name.removeprefix('test_')}").exists():  # left by a run that was killed
                     connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

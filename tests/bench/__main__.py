@@ -54,7 +54,8 @@ def main() -> None:
             key, models = make_market(stack, mock_port, options.servers)
             web = [
                 "-m", "uvicorn", "neuralgate.asgi:application", "--port", "{port}", "--loop", "uvloop", "--http",
-                "httptools", "--no-access-log", "--log-level", "warning", "--no-server-header", "--no-proxy-headers", "--backlog", "2048",
+                "httptools", "--no-access-log", "--log-level", "warning",
+                "--no-server-header", "--no-proxy-headers", "--backlog", "2048",
             ]  # fmt: skip
             port, gateway = stack.enter_context(process(web))
             bare = ["-m", "uvicorn", "tests.bench.bare:make", "--factory", *web[3:]]

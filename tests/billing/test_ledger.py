@@ -14,7 +14,8 @@ def test_a_new_customer_gets_the_welcome_credit_once():
 def test_a_payment_is_booked_once_for_its_reference():
     alice = factories.person()
     booked = [
-        ledger.sell(customer=alice.customer, amount_nanos=7, reference="pay-1", reason="card") for _ in range(3)
+        ledger.sell(customer=alice.customer, amount_nanos=7, reference="pay-1", reason="card")
+        for _ in range(3)
     ]
     assert booked == [True, False, False]
     assert alice.account.bought_nanos == 7

@@ -152,11 +152,3 @@ def test_only_old_counters_are_forgotten():
     assert tasks.forget_rate_windows() == 0
     left = RateWindow.objects.filter(customer=alice.customer).values_list("span", "starts_at")
     assert set(left) == {(span, now - young) for span, (young, _) in ages.items()}
-
-
-def test_the_audit_reports_each_difference(monkeypatch: pytest.MonkeyPatch):
-    audit = pytest.importorskip("billing.audit")
-    monkeypatch.setattr(audit, "audit", lambda: ["account 7: 3 nanodollars", "account 8: 1 nanodollar"])
-    assert tasks.audit_ledger() == 2
-    monkeypatch.setattr(audit, "audit", list)
-    assert tasks.audit_ledger() == 0

@@ -27,7 +27,8 @@ FIXTURES = {
     "many lines": PLAIN.replace(b'data: {"id": "x", ', b'data: {"id": "x",\ndata: '),
     "no last blank line": PLAIN.rstrip(b"\n"),
     "raw utf-8": b"".join(
-        b"data: " + json.dumps(fakes.chunk({"content": w}), ensure_ascii=False).encode() + b"\n\n" for w in WORDS
+        b"data: " + json.dumps(fakes.chunk({"content": w}), ensure_ascii=False).encode() + b"\n\n"
+        for w in WORDS
     )
     + b"data: [DONE]\n\n",
     "tool calls": b"".join(
@@ -115,7 +116,12 @@ def test_any_json_is_understood_or_refused(endpoint: str, fields: dict):
 @given(json_values)
 @settings(max_examples=400, deadline=None)
 def test_any_answer_is_counted_or_refused(value: object):
-    for answer in ({"choices": value}, {"choices": [value]}, {"choices": [{"delta": value}]}, {"usage": value}):
+    for answer in (
+        {"choices": value},
+        {"choices": [value]},
+        {"choices": [{"delta": value}]},
+        {"usage": value},
+    ):
         meter = Meter()
         try:
             meter.see(wire.decode_answer(json.dumps(answer).encode()))

@@ -12,7 +12,9 @@ from routing.batching import Batcher, Full, Unreachable, literal, quoted
 class Recorder(Batcher[int, str]):
     """A batcher whose trips are scripted: each entry of `script` is an exception to raise, then it answers."""
 
-    def __init__(self, script: Sequence[Exception] = (), *, wait_s: float = 5, queue_max: int | None = None) -> None:
+    def __init__(
+        self, script: Sequence[Exception] = (), *, wait_s: float = 5, queue_max: int | None = None
+    ) -> None:
         super().__init__("test", "", self._trip_once, rows_max=4, queue_max=queue_max, wait_s=wait_s)
         self.script = list(script)
         self.trips: list[tuple[list[int], bool]] = []

@@ -321,3 +321,12 @@ def test_time_limits_and_size_limits_end_a_request(gateway: RunningGateway):
         assert '"finish_reason":"length"' in answer.text
         charge = settled(bob)
         assert (charge.output_tokens, outcome(charge)) == (50, "capped")
+
+
+def test_a_silent_stream_is_kept_open_with_comments(gateway: RunningGateway):
+    with RunningGateway(STREAM_COMMENT_EVERY_S=0.2) as talkative:
+        alice = factories.person()
+        _, offer = factories.server(fakes.FakeServer(fakes.model("one two", pause_s=0.7)).base_url)
+        text = post(talkative, alice, offer.model_id, stream=True).text
+    assert ": still working\n\n" in text
+    assert text.endswith("data: [DONE]\n\n")
