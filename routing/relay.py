@@ -28,6 +28,7 @@ from routing.wire import BadAnswer, Call, EventReader
 log = structlog.get_logger(__name__)
 
 FINISH_GRACE_S = 5.0  # between the finishing chunk and the end of the stream
+CLOSE_GRACE_S = 0.25  # between [DONE] and the end of the body
 RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
 OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
 ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
@@ -266,6 +267,7 @@ class Relay:
         bounds = self._traffic.bounds
         reader = EventReader(bounds.event_bytes)
         received = 0
+        finishing = False
         self._shell = self._make_shell(
             offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else "")
         )
@@ -282,16 +284,19 @@ class Relay:
                 await self._relay(b"".join(now))
             if chunk is None:
                 break
-            if received > bounds.stream_bytes and not self._meter.finished:
-                self._cap()
+            if received > bounds.stream_bytes:
+                if not self._meter.finished:
+                    self._cap()
                 return
             if self._done:
-                limit.reschedule(self._loop.time() + 0.25)
+                limit.reschedule(self._loop.time() + CLOSE_GRACE_S)
                 await answer.read()  # the end of the body, so that the connection can be used again
                 break
-            if self._events > events:
-                grace = FINISH_GRACE_S if self._last else bounds.idle_s
-                limit.reschedule(min(deadline, self._loop.time() + grace))
+            if self._last and not finishing:
+                finishing = True
+                limit.reschedule(min(deadline, self._loop.time() + FINISH_GRACE_S))
+            elif self._events > events and not finishing:
+                limit.reschedule(min(deadline, self._loop.time() + bounds.idle_s))
         if not self._meter.finished:
             raise Failure("it ended before it was finished")
 
@@ -305,19 +310,20 @@ class Relay:
                 self._done = True
                 break
             value = wire.decode_answer(payload)
-            self._meter.see(value)
             self._events += 1
             if isinstance(usage := value.get("usage"), dict):
                 self._usage = usage
             choices = value.get("choices")
-            if not choices:
-                continue  # a usage chunk: ours follows at the end
+            if not choices or self._last:
+                self._meter.see({"usage": value.get("usage")})  # ours follows at the end
+                continue
+            self._meter.see(value)
             shell = self._shell
             shell["choices"] = choices
             if isinstance(fingerprint := value.get("system_fingerprint"), str):
                 shell["system_fingerprint"] = fingerprint[:100]
             event = wire.event(shell)
-            if self._last or self._meter.finished_all(self._call.choices):
+            if self._meter.finished_all(self._call.choices):
                 self._last.append(event)
                 reach("finish_seen", self._traffic.crash_at)
             elif self._meter.empty:

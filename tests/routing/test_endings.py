@@ -313,6 +313,14 @@ def test_time_limits_and_size_limits_end_a_request(gateway: RunningGateway):
         assert post(strict, alice, line.model_id, stream=True).status_code == 502
         assert_free(alice)
 
+        late = [*fakes.events(["Hello"])[:-1], *fakes.events(["late "] * 900, finish=None)]
+        _, chatterbox = factories.server(fakes.FakeServer(fakes.stream(late)).base_url)
+        carol = factories.person()
+        answer = post(strict, carol, chatterbox.model_id, stream=True)
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert "late" not in answer.text
+        assert settled(carol).output_tokens == 2  # what came after the end is neither kept nor billed
+
         bob = factories.person()
         endless = fakes.events(["word "] * 3_000, finish=None)[:-1]
         _, long = factories.server(fakes.FakeServer(fakes.stream(endless)).base_url)
