@@ -51,6 +51,12 @@ SERVER = "server_error"
 
 MALFORMED = Problem(400, INVALID, "invalid_request", "The request is not understood.")
 TOO_LARGE = Problem(413, INVALID, "request_too_large", "The request body is too large; send less.")
+LOOP = Problem(
+    508,
+    INVALID,
+    "loop_detected",
+    "This request came from NeuralGate itself: the server's address leads back here.",
+)
 TOO_SLOW = Problem(408, INVALID, "request_timeout", "The request body did not arrive in time; send it again.")
 NO_KEY = Problem(
     401,

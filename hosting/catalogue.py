@@ -34,6 +34,9 @@ def live_offers(rows: list[tuple[Any, ...]], opened: SealedTokens) -> list[LiveO
     A server whose token cannot be read is left out and logged; the others are not affected.
     """
     offers = []
+    used = {(row[1], row[10]) for row in rows}
+    for forgotten in opened.keys() - used:  # rotated away
+        del opened[forgotten]
     for row in rows:
         server_id, sealed = row[1], row[10]
         if (server_id, sealed) not in opened:

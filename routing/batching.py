@@ -6,8 +6,8 @@ lost connection or an unknown commit repeats it (`again`), which the database fu
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Generic, TypeVar
 
 import psycopg
 import structlog
@@ -16,17 +16,48 @@ log = structlog.get_logger(__name__)
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 Connection = psycopg.AsyncConnection[tuple]
 Waiting = tuple[Row, asyncio.Future[Answer], float]  # the row, who waits for its answer, until when
 
 RETRY_PAUSE_S = 0.2
-BUSY_ROWS = 4
-GATHER_S = 0.002
+BUSY_ROWS = 8
+GATHER_S = 0.004
 CONNECTION_OPTIONS = "-c statement_timeout=5000 -c lock_timeout=2000 -c plan_cache_mode=force_generic_plan"
+TRIP_S = 8.0  # above the statement timeout
+KEEPALIVES: dict[str, Any] = {
+    "connect_timeout": 2, "keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+}  # fmt: skip
+ABANDONED: set[asyncio.Future[Any]] = set()
 RETRYABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
 )  # deadlocks and serialisation failures are Operational
+
+
+async def bounded(work: Coroutine[Any, Any, Result], limit_s: float) -> Result:
+    """The work's result, or Stalled after limit_s.
+
+    A database that is frozen, or behind a dead network, lets even a cancelled statement wait for ever: the work is
+    left to itself then, and its connection must not be used again.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=limit_s)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if done:
+        return task.result()
+    task.cancel()
+    ABANDONED.add(task)
+    task.add_done_callback(ABANDONED.discard)
+    raise Stalled("the database does not answer")
+
+
+class Stalled(psycopg.OperationalError):
+    """A statement took longer than any statement may."""
 
 
 class Full(Exception):
@@ -44,7 +75,7 @@ class Batcher(Generic[Row, Answer]):
         self,
         name: str,
         dsn: str,
-        trip: Callable[[Connection, Sequence[Row], bool], Awaitable[list[Answer]]],
+        trip: Callable[[Connection, Sequence[Row], bool], Coroutine[Any, Any, list[Answer]]],
         *,
         rows_max: int,
         queue_max: int | None,
@@ -109,7 +140,8 @@ class Batcher(Generic[Row, Answer]):
         while batch:
             try:
                 connection = await self._connected()
-                answers = await self._trip(connection, [row for row, _, _ in batch], again)
+                answers = await bounded(self._trip(connection, [row for row, _, _ in batch], again), TRIP_S)
+                pairs = list(zip(batch, answers, strict=True))
             except RETRYABLE as error:
                 log.warning("batch.repeated", batch=self._name, rows=len(batch), error=type(error).__name__)
                 again = True
@@ -137,7 +169,7 @@ class Batcher(Generic[Row, Answer]):
                     _fail(future, error)
                 return
             else:
-                for (row, future, _), answer in zip(batch, answers, strict=True):
+                for (row, future, _), answer in pairs:
                     if not future.done():
                         future.set_result(answer)
                     else:
@@ -170,15 +202,16 @@ class Batcher(Generic[Row, Answer]):
                 self._dsn,
                 autocommit=True,
                 prepare_threshold=0,
-                connect_timeout=2,
+                **KEEPALIVES,
                 options=self._options,
             )
         return self._connection
 
     async def _disconnect(self, error: psycopg.Error) -> None:
-        if self._connection is not None and (self._connection.broken or error.sqlstate is None):
-            connection, self._connection = self._connection, None
-            await connection.close()
+        connection = self._connection
+        if connection is not None and (connection.broken or error.sqlstate is None):
+            self._connection = None
+            connection.pgconn.finish()  # close() would wait for a statement that was abandoned
 
 
 def literal(values: Sequence[object]) -> str:

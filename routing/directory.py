@@ -10,6 +10,7 @@ import structlog
 
 from hosting import catalogue
 from hosting.offers import LiveOffer
+from routing.batching import CONNECTION_OPTIONS, KEEPALIVES, TRIP_S, bounded
 
 log = structlog.get_logger(__name__)
 
@@ -70,21 +71,23 @@ class Directory:
             now = time.monotonic()
             if self._loaded_s >= since_s:
                 return
-            connection = await self._connected()
-            self._loaded_s = now
-            if now >= self._next_heartbeat:
-                await connection.execute(HEARTBEAT, [self._boot])
-                cursor = await connection.execute(LIVE_PROCESSES, [self._dead_after_s])
-                row = await cursor.fetchone()
-                self.processes = max(row[0] if row else 1, 1)
-                self._next_heartbeat = now + self._heartbeat_s
-            cursor = await connection.execute(
-                catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR}
-            )
-            offers: dict[str, list[LiveOffer]] = {}
-            for offer in catalogue.live_offers(await cursor.fetchall(), self._opened):
-                offers.setdefault(offer.model, []).append(offer)
-            self._offers = offers
+            await bounded(self._read(now), TRIP_S)
+
+    async def _read(self, now: float) -> None:
+        """Everything anew, and the heartbeat when it is due."""
+        connection = await self._connected()
+        if now >= self._next_heartbeat:
+            await connection.execute(HEARTBEAT, [self._boot])
+            cursor = await connection.execute(LIVE_PROCESSES, [self._dead_after_s])
+            row = await cursor.fetchone()
+            self.processes = max(row[0] if row else 1, 1)
+            self._next_heartbeat = now + self._heartbeat_s
+        cursor = await connection.execute(catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR})
+        offers: dict[str, list[LiveOffer]] = {}
+        for offer in catalogue.live_offers(await cursor.fetchall(), self._opened):
+            offers.setdefault(offer.model, []).append(offer)
+        self._offers = offers
+        self._loaded_s = now
 
     async def _keep(self) -> None:
         while True:
@@ -95,14 +98,14 @@ class Directory:
                 async for _ in self._listener.notifies(timeout=REFRESH_S, stop_after=1):
                     pass
                 await self.reload()
-            except psycopg.Error as error:
-                log.warning("directory.stale", error=type(error).__name__)
+            except Exception as error:  # whatever it is, this must go on: it carries the heartbeat
+                log.warning("directory.stale", error=type(error).__name__, detail=str(error)[:200])
                 await self._disconnect()
                 await asyncio.sleep(REFRESH_S)
 
     async def _connect(self) -> psycopg.AsyncConnection[tuple]:
         return await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=2, options="-c statement_timeout=5000"
+            self._dsn, autocommit=True, options=CONNECTION_OPTIONS, **KEEPALIVES
         )
 
     async def _connected(self) -> psycopg.AsyncConnection[tuple]:

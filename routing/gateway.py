@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from random import getrandbits
 from typing import Any
 
+import psycopg
 import structlog
 
 from accounts import envelope, keys
@@ -25,6 +26,7 @@ from routing.directory import Directory
 from routing.load import Load
 from routing.relay import Bounds, Headers, Relay, Ticket, Traffic
 from routing.settlement import Settlement
+from routing.upstream import HOP_HEADER as HOP
 from routing.upstream import Upstreams
 from routing.wire import Call, Limits
 
@@ -37,6 +39,7 @@ ROUTES = {
 }
 AUTO = "auto"
 STALE_TRIES = 3
+HOP_HEADER = HOP.encode()
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, retry-after, x-ratelimit-limit-requests, "
@@ -105,6 +108,7 @@ class Gateway:
             Upstreams(), self._settlement, self._load, config.bounds, config.crash_at, config.comment_every_s
         )
         self._in_flight = 0
+        self._arriving = 0  # requests whose body is not here yet: slow ones must not keep others out
 
     async def start(self) -> None:
         await self._directory.start()
@@ -124,10 +128,9 @@ class Gateway:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request_id = f"req_{getrandbits(128):032x}"
         headers: Headers = [(b"x-request-id", request_id.encode()), *CORS]
-        if self._in_flight >= self._config.in_flight_max:
+        if self._arriving >= self._config.in_flight_max:
             await refuse(envelope.OVERLOADED, headers, send)
             return
-        self._in_flight += 1
         try:
             await self._serve(scope, receive, send, headers)
         except ApiError as error:
@@ -137,8 +140,6 @@ class Gateway:
         except Exception:
             log.exception("gateway.broken", request_id=request_id)
             await refuse(envelope.PLATFORM_FAULT, headers, send)
-        finally:
-            self._in_flight -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
         crash_at = self._config.crash_at
@@ -149,20 +150,28 @@ class Gateway:
             if scope["method"] != "POST":
                 raise ApiError(envelope.METHOD_NOT_ALLOWED.because("This route takes POST."))
             wire.check_size(length, self._config.body_bytes_max)
-            async with asyncio.timeout(self._config.body_timeout_s):
-                body = await read_body(receive, self._config.body_bytes_max)
+            self._arriving += 1
+            try:
+                async with asyncio.timeout(self._config.body_timeout_s):
+                    body = await read_body(receive, self._config.body_bytes_max)
+            finally:
+                self._arriving -= 1
             call = wire.parse(ROUTES[scope["path"]], body, self._config.limits)
         except (ApiError, TimeoutError) as error:
             await self._authenticate(digest)  # a stranger learns nothing but that
             raise (error if isinstance(error, ApiError) else ApiError(envelope.TOO_SLOW)) from None
+        if self._in_flight >= self._config.in_flight_max:
+            raise ApiError(envelope.OVERLOADED)
         reach("before_admit", crash_at)
         ticket = await self._admit(call, digest, headers)
         reach("admitted", crash_at)
         relay = Relay(self._traffic, call, ticket, headers, send, self._end_user)
         watcher = asyncio.get_running_loop().create_task(watch(receive, relay))
+        self._in_flight += 1
         try:
             await relay.run()
         finally:
+            self._in_flight -= 1
             watcher.cancel()
 
     async def _admit(self, call: Call, digest: bytes, headers: Headers) -> Ticket:
@@ -173,7 +182,7 @@ class Gateway:
                 offers, free_local = self._choose(call)
             except ApiError:
                 await self._authenticate(digest)
-                await self._directory.reload(since_s=arrived_s)  # it may have been registered this moment
+                await self._refresh(arrived_s)  # it may have been registered this moment
                 offers, free_local = self._choose(call)
             application = admission.apply(
                 digest, call, offers, free_local=free_local, output_max=self._config.output_tokens_max
@@ -181,7 +190,7 @@ class Gateway:
             verdict = await self._ask(application)
             if verdict.status != "stale":
                 break
-            await self._directory.reload(since_s=time.monotonic())
+            await self._refresh(time.monotonic())
         else:
             raise ApiError(envelope.NO_SERVER)
         now_s = time.time()
@@ -218,6 +227,7 @@ class Gateway:
             known = list(self._directory.offers(call.model))
             if not known:
                 raise ApiError(envelope.MODEL_NOT_FOUND)
+        self._load.share = self._directory.processes
         readings = self._load.readings()
         prompt_tokens = metering.prompt_estimate(call, 4.0)
         fit, reasons = choice.fit(
@@ -241,12 +251,19 @@ class Gateway:
         if problem := admission.refusal(verdict, now_s=time.time()):
             raise ApiError(problem)
 
+    async def _refresh(self, since_s: float) -> None:
+        try:
+            await self._directory.reload(since_s=since_s)
+        except psycopg.Error:
+            raise ApiError(envelope.UNAVAILABLE) from None
+
     async def _ask(self, application: admission.Application) -> Verdict:
         try:
-            return await self._admission.submit(application)
+            async with asyncio.timeout(self._config.admission_wait_s + 1):
+                return await self._admission.submit(application)
         except Full:
             raise ApiError(envelope.OVERLOADED) from None
-        except Unreachable:
+        except (Unreachable, TimeoutError):
             raise ApiError(envelope.UNAVAILABLE) from None
 
     def _end_user(self, offer: LiveOffer, customer: int, user: object) -> str:
@@ -284,6 +301,8 @@ def read_headers(scope: Scope) -> tuple[str, int]:
             if authorization is not None:
                 raise ApiError(envelope.MALFORMED.because("Send one Authorization header, not several."))
             authorization = value
+        elif name == HOP_HEADER:
+            raise ApiError(envelope.LOOP)
         elif name == b"content-length" and value.isdigit():
             length = int(value)
         elif name == b"content-encoding" and value.lower() != b"identity":

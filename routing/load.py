@@ -1,5 +1,6 @@
 """What this process sees of each server right now: requests under way, failures in a row, usual time."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class Load:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._servers: dict[int, ServerLoad] = {}
+        self.share = 1  # gateway processes that share the servers' slots
+
+    def has_room(self, server_id: int, slots: int) -> bool:
+        """Whether this process' part of the server's slots is not used up."""
+        return self._of(server_id).in_flight < math.ceil(slots / self.share)
 
     def begin(self, server_id: int) -> None:
         self._of(server_id).in_flight += 1

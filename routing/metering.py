@@ -37,14 +37,19 @@ def billed(claim: int | None, estimate: int, most: int) -> int:
 class Meter:
     """Watches one answer pass: how much text, how many tool calls, what is finished, what the server claims."""
 
-    __slots__ = ("_choices", "_finished", "claimed_input", "claimed_output", "output_bytes", "tool_calls")
+    __slots__ = (
+        "_choices_max", "_finished", "_seen", "_takes_tools", "_tool_calls", "claimed_input", "claimed_output",
+        "output_bytes",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call) -> None:
+        self._choices_max = call.choices
+        self._takes_tools = bool(call.payload.get("tools") or call.payload.get("functions"))
         self.output_bytes = 0
-        self.tool_calls = 0
         self.claimed_input: int | None = None
         self.claimed_output: int | None = None
-        self._choices: set[int] = set()
+        self._tool_calls: set[tuple[int, int]] = set()  # (choice, place in it)
+        self._seen: set[int] = set()
         self._finished: set[int] = set()
 
     def see(self, answer: dict[str, Any]) -> None:
@@ -60,23 +65,23 @@ class Meter:
             if not isinstance(choice, dict):
                 raise BadAnswer("a choice that is no object")
             index = choice.get("index", 0)
-            if type(index) is not int or not 0 <= index < 1_000:
-                raise BadAnswer("a choice without an index")
-            self._choices.add(index)
+            if type(index) is not int or not 0 <= index < self._choices_max:
+                raise BadAnswer("a choice that was not asked for")
+            self._seen.add(index)
             if choice.get("finish_reason"):
                 self._finished.add(index)
             content = choice.get("delta") or choice.get("message")
             if content is not None:
                 if not isinstance(content, dict):
                     raise BadAnswer("a message that is no object")
-                self._see_message(content)
+                self._see_message(index, content)
             elif isinstance(text := choice.get("text"), str):
                 self.output_bytes += len(text) if text.isascii() else len(text.encode())
 
     @property
     def finished(self) -> bool:
         """Every choice that began has said why it ended."""
-        return bool(self._finished) and self._finished == self._choices
+        return bool(self._finished) and self._finished == self._seen
 
     def finished_all(self, choices: int) -> bool:
         return len(self._finished) >= choices and self.finished
@@ -84,7 +89,11 @@ class Meter:
     @property
     def empty(self) -> bool:
         """Nothing at all was delivered."""
-        return not self.output_bytes and not self.tool_calls
+        return not self.output_bytes and not self._tool_calls
+
+    @property
+    def tool_calls(self) -> int:
+        return len(self._tool_calls)
 
     def output_estimate(self, bytes_per_token: float) -> int:
         return math.ceil(self.output_bytes / bytes_per_token) + 8 * self.tool_calls
@@ -92,7 +101,7 @@ class Meter:
     def output_tokens(self, *, bytes_per_token: float, output_max: int, complete: bool) -> int:
         """Tokens to bill for the answer. output_max: over all choices. Incomplete: what was relayed, estimated."""
         estimate = self.output_estimate(bytes_per_token)
-        most = bound(estimate, answers=max(len(self._choices), 1), tool_calls=self.tool_calls)
+        most = bound(estimate, answers=max(len(self._seen), 1), tool_calls=self.tool_calls)
         return billed(self.claimed_output if complete else None, estimate, min(most, output_max))
 
     def input_tokens(self, call: Call, bytes_per_token: float) -> int:
@@ -114,26 +123,33 @@ class Meter:
         if claimed_output is not None:
             self.claimed_output = min(claimed_output, TOKENS_MAX)
 
-    def _see_message(self, message: dict[str, Any]) -> None:
+    def _see_message(self, choice: int, message: dict[str, Any]) -> None:
         for field in ("content", "reasoning_content", "reasoning", "refusal"):
             value = message.get(field)
             if isinstance(value, str):
-                self.output_bytes += len(value) if value.isascii() else len(value.encode())
+                self._count(value)
+            elif isinstance(value, list):
+                for part in value:
+                    self._count(part.get("text") if isinstance(part, dict) else None)
         calls = message.get("tool_calls")
         if calls:
             if not isinstance(calls, list):
                 raise BadAnswer("tool calls that are no list")
-            for call in calls:
-                self._see_function(call.get("function") if isinstance(call, dict) else None)
+            for place, call in enumerate(calls):
+                if not isinstance(call, dict):
+                    raise BadAnswer("a tool call that is no object")
+                self._see_function(choice, call.get("index", place), call.get("function"))
         elif message.get("function_call"):
-            self._see_function(message["function_call"])
+            self._see_function(choice, 0, message["function_call"])
 
-    def _see_function(self, function: Any) -> None:
-        if not isinstance(function, dict):
+    def _see_function(self, choice: int, place: Any, function: Any) -> None:
+        if not isinstance(function, dict) or type(place) is not int:
             raise BadAnswer("a tool call without a function")
-        for field in ("name", "arguments"):
-            value = function.get(field)
-            if isinstance(value, str):
-                self.output_bytes += len(value.encode())
-                if field == "name" and value:
-                    self.tool_calls += 1
+        self._count(function.get("name"))
+        self._count(function.get("arguments"))
+        if self._takes_tools:
+            self._tool_calls.add((choice, place))
+
+    def _count(self, text: Any) -> None:
+        if isinstance(text, str):
+            self.output_bytes += len(text) if text.isascii() else len(text.encode())

@@ -5,6 +5,7 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ import structlog
 from accounts import envelope
 from accounts.envelope import Problem
 from hosting.offers import LiveOffer
-from routing import wire
+from routing import metering, wire
 from routing.batching import Unreachable
 from routing.crashpoints import reach
 from routing.load import Load
@@ -28,6 +29,7 @@ from routing.wire import BadAnswer, Call, EventReader
 log = structlog.get_logger(__name__)
 
 FINISH_GRACE_S = 5.0  # between the finishing chunk and the end of the stream
+NESTING_SAFE = 200  # brackets; what orjson reads but cannot write again is nested deeper
 CLOSE_GRACE_S = 0.25  # between [DONE] and the end of the body
 RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
 OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
@@ -91,6 +93,10 @@ class Traffic:
         return self.active <= RETRIES_FREE or self.retrying < self.active // 5
 
 
+class ClientStalled(Exception):
+    """The client reads nothing any more: as good as gone."""
+
+
 class Relay:
     """One admitted request, from the first attempt to its booking."""
 
@@ -112,7 +118,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._started_at = self._loop.time()
-        self._meter = Meter()
+        self._meter = Meter(call)
         self._position = 0  # of the server that is asked now, from 1
         self._answered = False  # it sent good headers
         self._began = False  # the client has our status line
@@ -152,6 +158,9 @@ class Relay:
             self._traffic.streams.add(self)
         try:
             await self._serve()
+        except ClientStalled:
+            self._hung_up = True
+            self._book_interruption()
         except asyncio.CancelledError:
             self._book_interruption()
             if not self._hung_up:
@@ -188,6 +197,9 @@ class Relay:
         for position, offer in enumerate(self._ticket.offers, 1):
             if position > 1 and not self._may_retry(deadline):
                 return failure
+            if not self._traffic.load.has_room(offer.server_id, offer.slots):
+                failure = failure or Failure("no free slot", neutral=True, retry_after_s=1)
+                continue
             self._position = position
             self._traffic.load.begin(offer.server_id)
             self._traffic.retrying += position > 1
@@ -208,7 +220,7 @@ class Relay:
         """Only while nothing was sent to the client; forgets what the failed attempt counted."""
         if self._began or self._loop.time() >= deadline or not self._traffic.may_retry():
             return False
-        self._meter, self._early, self._last = Meter(), [], []
+        self._meter, self._early, self._last, self._usage = Meter(self._call), [], [], {}
         self._answered = self._done = False
         return True
 
@@ -223,13 +235,17 @@ class Relay:
             if "user" in call.payload
             else None
         )
+        prompt_tokens = metering.prompt_estimate(call, offer.bytes_per_token)
         body = wire.encode_request(
             call,
             upstream_name=offer.upstream_name,
-            output_max=min(self._ticket.output_max, max(offer.context_window - self._ticket.input_max, 1)),
+            output_max=min(self._ticket.output_max, max(offer.context_window - prompt_tokens, 1)),
             user=user,
         )
-        limit = asyncio.timeout_at(min(deadline, self._loop.time() + bounds.first_byte_s))
+        # A whole answer's headers come when all of it is written, so only the total limits it.
+        limit = asyncio.timeout_at(
+            min(deadline, self._loop.time() + bounds.first_byte_s) if call.stream else deadline
+        )
         answer: Answer | None = None
         try:
             async with limit:
@@ -239,7 +255,6 @@ class Relay:
                 if call.stream:
                     await self._relay_stream(answer, offer, limit, deadline)
                 else:
-                    limit.reschedule(min(deadline, self._loop.time() + bounds.idle_s))
                     await self._read_whole(answer, offer)
         except BadAnswer as bad:
             raise Failure(str(bad), garbage=True) from None
@@ -254,8 +269,7 @@ class Relay:
         if self._done or self._meter.finished:
             return  # complete; the server just did not close
         if self._sending:
-            self._hung_up = True
-            raise asyncio.CancelledError  # the client reads nothing: as good as gone
+            raise ClientStalled
         if self._began and self._loop.time() >= deadline:
             self._cap()
             return
@@ -272,8 +286,13 @@ class Relay:
             offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else "")
         )
         while True:
-            chunk = await answer.read()
             events = self._events
+            try:
+                chunk = await answer.read()
+            except Failure:
+                if self._last:
+                    return  # it was finished; only its end is missing
+                raise
             if chunk is None:
                 now = self._take(reader.end())
             else:
@@ -285,12 +304,15 @@ class Relay:
             if chunk is None:
                 break
             if received > bounds.stream_bytes:
+                if not self._began:
+                    raise Failure("too much before its first content", garbage=True)
                 if not self._meter.finished:
                     self._cap()
                 return
             if self._done:
                 limit.reschedule(self._loop.time() + CLOSE_GRACE_S)
-                await answer.read()  # the end of the body, so that the connection can be used again
+                with contextlib.suppress(Failure):
+                    await answer.read()  # the end of the body, so that the connection can be used again
                 break
             if self._last and not finishing:
                 finishing = True
@@ -344,7 +366,10 @@ class Relay:
             if size > self._traffic.bounds.body_bytes:
                 raise Failure("a body too long")
             pieces.append(piece)
-        value = wire.decode_answer(b"".join(pieces))
+        body = b"".join(pieces)
+        value = wire.decode_answer(body)
+        if body.count(b"[") + body.count(b"{") > NESTING_SAFE:
+            wire.encode_answer(value)  # before it is booked
         self._meter.see(value)
         if isinstance(usage := value.get("usage"), dict):
             self._usage = usage
@@ -353,10 +378,10 @@ class Relay:
             data = value.get("data")
             if (
                 not isinstance(data, list)
-                or not data
+                or len(data) != self._call.inputs
                 or not all(isinstance(row, dict) and row.get("embedding") for row in data)
             ):
-                raise BadAnswer("no embeddings")
+                raise BadAnswer("not one embedding for each input")
             self._shell = {"object": "list", "data": data, "model": offer.model}
             return
         choices = value.get("choices")
@@ -456,7 +481,7 @@ class Relay:
         else:
             offer = self._ticket.offers[self._position - 1]
             if not self._began:
-                self._meter = Meter()  # nothing of it was relayed
+                self._meter = Meter(self._call)  # nothing of it was relayed
             input_tokens, output_tokens = self._tokens(offer, complete=False)
             self._book(
                 quote=self._position,
@@ -512,15 +537,20 @@ class Relay:
     async def _finish(self, data: bytes) -> None:
         if not self._began:
             await self._start(200, b"text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
-        self._over = True
-        await self._send_message({"type": "http.response.body", "body": data})
+        await self._send_last(data)
 
     async def _answer_whole(self, status: int, body: bytes, extra: Headers | None = None) -> None:
         await self._start(
             status, b"application/json", [(b"content-length", b"%d" % len(body)), *(extra or [])]
         )
+        await self._send_last(body)
+
+    async def _send_last(self, data: bytes) -> None:
+        """The end of the answer; a client that does not take it is not waited for."""
         self._over = True
-        await self._send_message({"type": "http.response.body", "body": body})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._traffic.bounds.stall_s):
+                await self._send_message({"type": "http.response.body", "body": data})
 
     async def _fail(self, problem: Problem) -> None:
         """As a status while none was sent, as an event afterwards (without [DONE])."""

@@ -1,6 +1,7 @@
 """One attempt at one server: ask, and read what it answers. Limits and classification of failures live here."""
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from routing.wire import CHAT, COMPLETIONS, EMBEDDINGS
 
 PATHS = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/embeddings"}
 RESOLVE_EVERY_S = 60.0
+HOP_HEADER = "x-ng-hop"  # a hoster whose address leads back to us would make us ask ourselves for ever
 WHOLE_ANSWER_BUFFER_BYTES = 65_536
 CUSTOMERS_FAULT = frozenset({400, 413, 415, 422})
 
@@ -99,9 +101,11 @@ class Upstreams:
         opened = self._open.get(offer.server_id)
         if opened is None or not self._is_current(opened, offer):
             opened = await self._reopen(offer)
+        builder = opened.client.post(opened.urls[endpoint])
+        if offer.guarded:
+            builder = builder.header(HOP_HEADER, "1")
         request = (
-            opened.client.post(opened.urls[endpoint])
-            .header("authorization", f"Bearer {offer.token}")
+            builder.header("authorization", f"Bearer {offer.token}")
             .header("content-type", "application/json")
             .header("accept", "text/event-stream" if stream else "application/json")
             .header("accept-encoding", "identity")
@@ -178,9 +182,10 @@ def _check_headers(response: Response, *, stream: bool) -> None:
 def _seconds(text: str | None) -> float:
     """A Retry-After in seconds, from 1 to 60; dates and garbage count as 5."""
     try:
-        return min(max(float(text or 5), 1.0), 60.0)
+        seconds = float(text or 5)
     except ValueError:
         return 5.0
+    return min(max(seconds, 1.0), 60.0) if math.isfinite(seconds) else 5.0
 
 
 def _is_literal(base_url: str) -> bool:

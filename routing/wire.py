@@ -15,6 +15,7 @@ CHAT, COMPLETIONS, EMBEDDINGS = "chat", "completions", "embeddings"
 MODEL_CHARS_MAX = 200
 TOKENS_MAX = 10**7
 IMAGE_TOKENS = 1_500
+IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
 MESSAGE_TOKENS = 4  # what a chat template adds around each message
 ROUTING_FIELDS = frozenset(
     {"tier", "max_latency_ms", "privacy_mode", "trusted_only", "fallback_models", "allow_hosters", "deny_hosters",
@@ -62,7 +63,8 @@ class Call:
     """A request that was understood. `payload` is what is passed on, without our own fields.
 
     prompt_bytes: UTF-8 bytes of everything the model reads; prompt_tokens: what is known in tokens already
-    (messages' overhead, images, arrays of token ids). output_asked: tokens per choice, None when not said.
+    (messages' overhead, images, arrays of token ids). choices: answers it may bring; inputs: prompts
+    or texts to embed. output_asked: tokens per choice, None when not said.
     """
 
     endpoint: str
@@ -71,6 +73,7 @@ class Call:
     stream: bool
     wants_usage: bool
     choices: int
+    inputs: int
     output_asked: int | None
     prompt_bytes: int
     prompt_tokens: int
@@ -99,19 +102,20 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
     choices = _whole(payload, "n", 1, limits.choices) or 1
     if (_whole(payload, "best_of", 0, TOKENS_MAX) or 1) > 1:
         raise ApiError(MALFORMED.because("`best_of` above 1 is not offered; use `n`.", param="best_of"))
+    inputs = 1
     if endpoint == CHAT:
         prompt_bytes, prompt_tokens = _measure_chat(payload, limits)
     elif endpoint == COMPLETIONS:
-        prompt_bytes, prompt_tokens, prompts = _measure_prompts(payload, "prompt", limits)
-        if choices * prompts > limits.choices:
+        prompt_bytes, prompt_tokens, inputs = _measure_prompts(payload, "prompt", limits)
+        if choices * inputs > limits.choices:
             raise ApiError(
                 MALFORMED.because(
                     f"`prompt` times `n` must not ask for more than {limits.choices} answers.", param="prompt"
                 )
             )
-        choices *= prompts
+        choices *= inputs
     else:
-        prompt_bytes, prompt_tokens, _ = _measure_prompts(payload, "input", limits)
+        prompt_bytes, prompt_tokens, inputs = _measure_prompts(payload, "input", limits)
         choices, stream = 1, False
     return Call(
         endpoint=endpoint,
@@ -120,6 +124,7 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
         stream=stream,
         wants_usage=wants_usage,
         choices=choices,
+        inputs=inputs,
         output_asked=0 if endpoint == EMBEDDINGS else _output_asked(payload),
         prompt_bytes=prompt_bytes,
         prompt_tokens=prompt_tokens,
@@ -165,8 +170,16 @@ def decode_answer(data: bytes) -> dict[str, Any]:
     return answer
 
 
+def encode_answer(value: dict[str, Any]) -> bytes:
+    """An answer in our envelope; BadAnswer when what the server put into it cannot be written again."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:  # nested too deep
+        raise BadAnswer("too deep") from None
+
+
 def event(value: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+    return b"data: " + encode_answer(value) + b"\n\n"
 
 
 def error_event(problem: Problem) -> bytes:
@@ -295,10 +308,10 @@ def _measure_chat(payload: dict[str, Any], limits: Limits) -> tuple[int, int]:
                             "Each content part must be an object.", param=f"messages[{number}].content"
                         )
                     )
-                if isinstance(text := part.get("text"), str):
-                    size += _utf8(text)
-                elif part.get("type") in ("image_url", "input_image", "image"):
+                if part.get("type") in IMAGE_TYPES:
                     tokens += IMAGE_TOKENS
+                elif isinstance(text := part.get("text"), str):
+                    size += _utf8(text)
                 else:
                     size += len(orjson.dumps(part))
         elif content is not None:

@@ -190,7 +190,8 @@ def model(
         if request.path == "/v1/models":
             yield http(200, "application/json", b'{"object": "list", "data": []}')
         elif request.path.endswith("/embeddings"):
-            inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
+            listed = isinstance(body["input"], list) and not isinstance(body["input"][0], int)
+            inputs = body["input"] if listed else [body["input"]]
             vector: Any = [0.25, -0.5]
             if body.get("encoding_format") == "base64":
                 vector = base64.b64encode(struct.pack("<2f", 0.25, -0.5)).decode()

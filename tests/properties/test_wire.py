@@ -13,6 +13,8 @@ from routing.wire import BadAnswer, EventReader, Limits
 from tests import fakes
 
 LIMITS = Limits(depth=64, messages=2_048, choices=8)
+ASKED = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [{}]}
+CALL = wire.parse(wire.CHAT, json.dumps(ASKED).encode(), LIMITS)
 WORDS = ["Grüße ", "aus ", "東京 ", "👩‍👩‍👧 ", '"quoted" ', "\\slash ", "data: [DONE] ", "new\nline"]
 PLAIN = b"".join(fakes.events(WORDS, usage=(9, 40)))
 FIXTURES = {
@@ -42,7 +44,7 @@ FIXTURES = {
 
 def read(pieces: list[bytes]) -> tuple[list[bytes], int, int]:
     """(payloads, bytes counted, tool calls counted) of a stream that arrives in these pieces."""
-    reader, meter = EventReader(1_000_000), Meter()
+    reader, meter = EventReader(1_000_000), Meter(CALL)
     payloads = [payload for piece in pieces for payload in reader.feed(piece)] + reader.end()
     for payload in payloads:
         if payload != b"[DONE]":
@@ -122,7 +124,7 @@ def test_any_answer_is_counted_or_refused(value: object):
         {"choices": [{"delta": value}]},
         {"usage": value},
     ):
-        meter = Meter()
+        meter = Meter(CALL)
         try:
             meter.see(wire.decode_answer(json.dumps(answer).encode()))
         except BadAnswer:

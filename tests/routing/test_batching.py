@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import psycopg
 import pytest
 
+from routing import batching
 from routing.batching import Batcher, Full, Unreachable, literal, quoted
 
 
@@ -146,3 +147,24 @@ def test_array_literals_survive_any_text():
     with connection.cursor() as cursor:
         cursor.execute("SELECT %s::text[], %s::bigint[]", [quoted(nasty), literal([1, None, -3])])
         assert cursor.fetchone() == (nasty, [1, None, -3])
+
+
+def test_a_trip_that_never_ends_is_abandoned(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batching, "TRIP_S", 0.2)
+
+    class Frozen(Recorder):
+        async def _trip_once(self, connection: object, rows: Sequence[int], again: bool) -> list[str]:
+            if not again:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    await asyncio.sleep(1)  # as psycopg does: it waits for the statement it cancels
+            return await super()._trip_once(connection, rows, again)
+
+    async def scenario() -> None:
+        batcher = Frozen()
+        batcher.start()
+        assert await asyncio.wait_for(batcher.submit(1), 2) == "answer 1"
+        await batcher.stop()
+
+    run(scenario())

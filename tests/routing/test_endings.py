@@ -1,5 +1,6 @@
 """Every ending a request can have, and who pays: the table in docs/ledger.md, line by line."""
 
+import concurrent.futures
 import json
 import time
 from collections.abc import Callable
@@ -338,3 +339,110 @@ def test_a_silent_stream_is_kept_open_with_comments(gateway: RunningGateway):
         text = post(talkative, alice, offer.model_id, stream=True).text
     assert ": still working\n\n" in text
     assert text.endswith("data: [DONE]\n\n")
+
+
+def test_choices_and_tool_calls_that_nobody_asked_for_raise_no_bound(gateway: RunningGateway):
+    alice = factories.person()
+    many = [{"index": n, "message": {"content": "hi"}, "finish_reason": "stop"} for n in range(100)]
+    claim = fakes.usage_block((5, 9_000))
+    server = fakes.FakeServer(fakes.plain(200, {"choices": many, "usage": claim}))
+    _, offer = factories.server(server.base_url)
+    assert post(gateway, alice, offer.model_id).json()["error"]["code"] == "upstream_invalid_response"
+    calls = [{"index": n, "function": {"name": "a", "arguments": ""}} for n in range(500)]
+    message = {"role": "assistant", "content": "hi", "tool_calls": calls}
+    server.script = fakes.plain(
+        200, {"choices": [{"message": message, "finish_reason": "stop"}], "usage": claim}
+    )
+    _, offer = factories.server(fakes.FakeServer(server.script).base_url)
+    bob = factories.person()
+    assert post(gateway, bob, offer.model_id).status_code == 200
+    assert (
+        settled(bob).output_tokens == int(1.25 * -(-502 // 4)) + 16
+    )  # 500 names and "hi"; no tools were asked for
+
+
+def test_a_flood_before_the_first_word_is_not_paid(gateway: RunningGateway):
+    with RunningGateway(UPSTREAM_STREAM_BYTES_MAX=40_000) as strict:
+        alice = factories.person()
+        _, offer = factories.server(
+            fakes.FakeServer(fakes.stream([b": " + b"x" * 1_000 + b"\n\n"] * 100)).base_url
+        )
+        assert post(strict, alice, offer.model_id, stream=True).status_code == 502
+        assert_free(alice)
+
+
+def test_a_finished_stream_whose_body_is_cut_off_is_finished(gateway: RunningGateway):
+    alice = factories.person()
+    for events in (fakes.events(["Hello"]), fakes.events(["Hello"])[:-1]):
+        _, offer = factories.server(fakes.FakeServer(fakes.stream(events, cut=True)).base_url)
+        assert post(gateway, alice, offer.model_id, stream=True).text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("retry_after", ["nan", "inf", "-1", "1e9", "soon", "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_a_strange_retry_after_is_kept_within_reason(gateway: RunningGateway, retry_after: str):
+    alice = factories.person()
+    server = fakes.FakeServer(fakes.plain(429, {}, extra=f"retry-after: {retry_after}\r\n"))
+    _, offer = factories.server(server.base_url)
+    answer = post(gateway, alice, offer.model_id)
+    assert answer.status_code == 503
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_nested_too_deep_moves_on(gateway: RunningGateway, stream: bool):
+    alice = factories.person()
+    deep = '{"choices": [{"index": 0, "%s": {"content": "hi", "x": %s}, "finish_reason": "stop"}]}'
+    text = deep % ("delta" if stream else "message", "[" * 400 + "]" * 400)
+    script = (
+        fakes.stream([fakes.sse(text.encode())])
+        if stream
+        else fakes.raw(fakes.http(200, "application/json", text.encode()))
+    )
+    _, offer = factories.server(fakes.FakeServer(script).base_url)
+    answer = post(gateway, alice, offer.model_id, stream=stream)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_invalid_response")
+    assert_free(alice)
+
+
+def test_one_embedding_for_many_inputs_is_no_answer(gateway: RunningGateway):
+    alice = factories.person()
+    one = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 9}}
+    _, offer = factories.server(fakes.FakeServer(fakes.plain(200, one)).base_url)
+    body = {"model": offer.model_id, "input": ["text"] * 100}
+    answer = CLIENT.post(f"{gateway.url}/v1/embeddings", json=body, headers=alice.headers)
+    assert answer.status_code == 502
+    assert_free(alice)
+
+
+def test_a_long_prompt_leaves_what_the_window_has_left(gateway: RunningGateway):
+    alice = factories.person()
+    server = fakes.FakeServer(fakes.model())
+    _, offer = factories.server(server.base_url, context_window=8_192, price_in=1, price_out=1)
+    ask = {"messages": [{"role": "user", "content": "x" * 24_000}], "max_tokens": 1_000}
+    CLIENT.post(
+        f"{gateway.url}/v1/chat/completions", json={"model": offer.model_id, **ask}, headers=alice.headers
+    )
+    assert server.asked[-1].body["max_tokens"] == 1_000
+
+
+def test_a_server_that_leads_back_to_us_is_refused(gateway: RunningGateway):
+    alice = factories.person()
+    server = fakes.FakeServer(fakes.model())
+    _, offer = factories.server(server.base_url)
+    post(gateway, alice, offer.model_id)
+    assert server.asked[-1].headers["x-ng-hop"] == "1"
+    url = f"{gateway.url}/v1/chat/completions"
+    answer = CLIENT.post(
+        url, json={"model": offer.model_id, **ASK}, headers={**alice.headers, "x-ng-hop": "1"}
+    )
+    assert answer.status_code == 508
+
+
+def test_a_server_with_one_slot_gets_one_request_at_a_time(gateway: RunningGateway):
+    alice = factories.person()
+    server = fakes.FakeServer(fakes.model(pause_s=0.5))
+    _, offer = factories.server(server.base_url, slots=1)
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: post(gateway, alice, offer.model_id).status_code, range(5)))
+    assert sorted(answers) == [200, 503, 503, 503, 503]
+    assert len(server.asked) == 1
