@@ -88,6 +88,13 @@ MODEL_NOT_ALLOWED = Problem(
 NOT_FOUND = Problem(
     404, INVALID, "not_found", "There is nothing here. See /v1/openapi.json for what there is."
 )
+UNSUPPORTED = Problem(
+    400,
+    INVALID,
+    "unsupported_by_model",
+    "No server of this model offers this route. Use another route, or a model that has it.",
+    "model",
+)
 MODEL_NOT_FOUND = Problem(
     404,
     INVALID,

@@ -162,5 +162,6 @@ def _policy(allow_private: bool, allow_http: bool, networks: tuple[str, ...], ow
         allow_private=allow_private,
         allow_http=allow_http,
         networks=tuple(ipaddress.ip_network(network, strict=False) for network in networks),
-        own_hosts=frozenset(host.lower().strip("[]") for host in own if host != "*"),
+        own_hosts=frozenset(host.lower().strip("[]") for host in own)
+        - {"*", "localhost", "127.0.0.1", "::1"},
     )

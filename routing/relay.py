@@ -446,7 +446,9 @@ class Relay:
     async def _give_up(self, failure: Failure) -> None:
         """No server could answer and nothing was sent."""
         self._book(quote=0, outcome="no_server")
-        if failure.neutral:
+        if failure.unsupported:
+            problem = envelope.UNSUPPORTED
+        elif failure.neutral:
             wait_s = round(failure.retry_after_s or 5)
             problem = envelope.NO_SERVER.because(
                 "Every server of this model is busy. Try again soon.", retry_after_s=wait_s
@@ -599,6 +601,8 @@ class Relay:
 
     def _note_failure(self, offer: LiveOffer, failure: Failure) -> None:
         log.info("attempt.failed", server=offer.server_id, charge=self._ticket.charge, cause=failure.cause)
+        if failure.unsupported:
+            self._traffic.load.not_offered(offer.offer_id, self._call.endpoint)
         if failure.retry_after_s is not None:
             self._traffic.load.paused(offer.server_id, failure.retry_after_s)
         if not failure.neutral:

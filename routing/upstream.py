@@ -19,12 +19,14 @@ PATHS = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/e
 RESOLVE_EVERY_S = 60.0
 HOP_HEADER = "x-ng-hop"  # a hoster whose address leads back to us would make us ask ourselves for ever
 WHOLE_ANSWER_BUFFER_BYTES = 65_536
+NOT_OFFERED = frozenset({404, 405, 501})
 CUSTOMERS_FAULT = frozenset({400, 413, 415, 422})
 
 
 class Failure(Exception):
     """An attempt that did not work. `neutral` says nothing about the server's health; `locked_out` that it
-    refuses our token; retry_after_s that it asked for a pause; garbage that its answer was not usable."""
+    refuses our token; retry_after_s that it asked for a pause; garbage that its answer was not usable;
+    unsupported that it does not have this route or model."""
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class Failure(Exception):
         retry_after_s: float | None = None,
         timeout: bool = False,
         garbage: bool = False,
+        unsupported: bool = False,
     ) -> None:
         super().__init__(cause)
         self.cause = cause
@@ -43,6 +46,7 @@ class Failure(Exception):
         self.retry_after_s = retry_after_s
         self.timeout = timeout
         self.garbage = garbage
+        self.unsupported = unsupported
 
 
 class Refused(Exception):
@@ -167,6 +171,8 @@ def _check_headers(response: Response, *, stream: bool) -> None:
         raise Refused(status)
     if status in (401, 403):
         raise Failure(f"status {status}: it refuses our token", locked_out=True)
+    if status in NOT_OFFERED:
+        raise Failure(f"status {status}: not offered", neutral=True, unsupported=True)
     if status == 429:
         raise Failure("status 429", neutral=True, retry_after_s=_seconds(response.get_header("retry-after")))
     if status != 200:

@@ -70,7 +70,9 @@ def report(
     many = int(20_000 * scale)
     load(port, key, models["plain"], 64, max(many // 10, 500))  # warm up
     rss_before = gateway.memory_info().rss
+    booked_before = charges_booked()
     at_64 = measured(gateway, lambda: load(port, key, models["plain"], 64, many))
+    booked = charges_booked() - booked_before
     rss_after = gateway.memory_info().rss
     at_1 = measured(gateway, lambda: load(port, key, models["plain"], 1, many // 10))
     bare = measured(bare_process, lambda: load(bare_port, key, models["plain"], 64, many // 2))
@@ -95,6 +97,9 @@ def report(
         rate = figures["requests"] / figures["seconds"]
         costs = f"{figures['web_ms']:12.3f}{figures['postgres_ms']:12.3f}" if "web_ms" in figures else ""
         print(f"{name:32}{rate:12,.0f}{figures['p50_ms']:9.1f}{figures['p99_ms']:9.1f}{costs}")
+    print(
+        f"booked in that run: {booked:,} charges, {booked / at_64['seconds']:,.0f}/s, each durable before its answer"
+    )
     print(f"\nadded at 1 connection: {added(at_1, direct_1)}")
     print(f"added over a server that takes 50 ms: at 64 {added(delayed, direct_delayed)};")
     print(f"                                      at 1 {added(delayed_1, direct_delayed_1)}")
@@ -119,6 +124,12 @@ def measured(web: psutil.Process, run) -> dict[str, float]:  # type: ignore[no-u
     figures["web_ms"] = (cpu_s([web]) - web_before) * 1e3 / figures["requests"]
     figures["postgres_ms"] = (cpu_s(postgres_processes()) - postgres_before) * 1e3 / figures["requests"]
     return figures
+
+
+def charges_booked() -> int:
+    from billing.models import Charge
+
+    return Charge.objects.filter(state="posted").count()
 
 
 def cpu_s(processes: list[psutil.Process]) -> float:

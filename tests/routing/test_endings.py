@@ -108,7 +108,6 @@ def test_never_more_than_max_tokens_is_billed(gateway: RunningGateway):
     [
         fakes.plain(500, {"error": "x"}),
         fakes.plain(503, {}),
-        fakes.plain(404, {}),
         fakes.plain(401, {}),
         fakes.plain(307, {}, extra="location: http://127.0.0.1:1/\r\n"),
         fakes.raw(fakes.http(200, "text/html", b"<html>")),
@@ -446,3 +445,23 @@ def test_a_server_with_one_slot_gets_one_request_at_a_time(gateway: RunningGatew
         answers = list(pool.map(lambda _: post(gateway, alice, offer.model_id).status_code, range(5)))
     assert sorted(answers) == [200, 503, 503, 503, 503]
     assert len(server.asked) == 1
+
+
+def test_a_route_that_a_model_does_not_have_is_the_callers_mistake_and_harms_no_server(
+    gateway: RunningGateway,
+):
+    alice = factories.person()
+    chat = fakes.model()
+
+    async def script(request: fakes.Request):  # type: ignore[no-untyped-def]
+        async for piece in (fakes.plain(404, {}) if "embeddings" in request.path else chat)(request):
+            yield piece
+
+    server = fakes.FakeServer(script)
+    _, offer = factories.server(server.base_url)
+    for _ in range(8):
+        body = {"model": offer.model_id, "input": "x"}
+        answer = CLIENT.post(f"{gateway.url}/v1/embeddings", json=body, headers=alice.headers)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_by_model")
+    assert len(server.asked) == 1  # it is not asked again for a while
+    assert post(gateway, alice, offer.model_id).status_code == 200
