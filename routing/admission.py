@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import getrandbits
+from typing import NamedTuple
 
 from accounts import envelope
 from accounts.envelope import Problem
@@ -22,8 +22,7 @@ SELECT * FROM routing_admit(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(NamedTuple):
     """What one request asks of the admission. Without offers it only wants to know who is calling."""
 
     charge: str
@@ -40,8 +39,7 @@ class Application:
     versions: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One row of the answer. Tokens per choice; nanodollars."""
 
     status: str

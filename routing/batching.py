@@ -92,6 +92,7 @@ class Batcher(Generic[Row, Answer]):
         self._rows_max = rows_max
         self._queue_max = queue_max
         self._wait_s = wait_s
+        self._trip_s = min(TRIP_S, wait_s)
         self._options = CONNECTION_OPTIONS + ("" if durable else " -c synchronous_commit=off")
         self._waiting: deque[Waiting[Row, Answer]] = deque()
         self._wake = asyncio.Event()
@@ -140,7 +141,9 @@ class Batcher(Generic[Row, Answer]):
         while batch:
             try:
                 connection = await self._connected()
-                answers = await bounded(self._trip(connection, [row for row, _, _ in batch], again), TRIP_S)
+                answers = await bounded(
+                    self._trip(connection, [row for row, _, _ in batch], again), self._trip_s
+                )
                 pairs = list(zip(batch, answers, strict=True))
             except RETRYABLE as error:
                 log.warning("batch.repeated", batch=self._name, rows=len(batch), error=type(error).__name__)

@@ -39,6 +39,7 @@ ROUTES = {
 }
 AUTO = "auto"
 STALE_TRIES = 3
+WATCH_AFTER_S = 0.02
 HOP_HEADER = HOP.encode()
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
@@ -166,13 +167,13 @@ class Gateway:
         ticket = await self._admit(call, digest, headers)
         reach("admitted", crash_at)
         relay = Relay(self._traffic, call, ticket, headers, send, self._end_user)
-        watcher = asyncio.get_running_loop().create_task(watch(receive, relay))
+        watcher = Watcher(receive, relay)
         self._in_flight += 1
         try:
             await relay.run()
         finally:
             self._in_flight -= 1
-            watcher.cancel()
+            watcher.stop()
 
     async def _admit(self, call: Call, digest: bytes, headers: Headers) -> Ticket:
         """Choose servers and take the hold; again when the choice was made from a stale copy."""
@@ -262,11 +263,10 @@ class Gateway:
 
     async def _ask(self, application: admission.Application) -> Verdict:
         try:
-            async with asyncio.timeout(self._config.admission_wait_s + 1):
-                return await self._admission.submit(application)
+            return await self._admission.submit(application)
         except Full:
             raise ApiError(envelope.OVERLOADED) from None
-        except (Unreachable, TimeoutError):
+        except Unreachable:
             raise ApiError(envelope.UNAVAILABLE) from None
 
     def _end_user(self, offer: LiveOffer, customer: int, user: object) -> str:
@@ -288,11 +288,29 @@ async def refuse(problem: Problem, headers: Headers, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-async def watch(receive: Receive, relay: Relay) -> None:
-    """Tell the relay when the client hangs up."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    relay.hang_up()
+class Watcher:
+    """Tells the relay when the client hangs up. It starts a little late, so that quick answers do without its task."""
+
+    __slots__ = ("_receive", "_relay", "_task", "_timer")
+
+    def __init__(self, receive: Receive, relay: Relay) -> None:
+        self._receive = receive
+        self._relay = relay
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._watch())
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._relay.hang_up()
 
 
 def read_headers(scope: Scope) -> tuple[str, int]:

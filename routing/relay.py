@@ -29,6 +29,7 @@ from routing.wire import BadAnswer, Call, EventReader
 log = structlog.get_logger(__name__)
 
 FINISH_GRACE_S = 5.0  # between the finishing chunk and the end of the stream
+SMALL_BYTES = 16_384
 NESTING_SAFE = 200  # brackets; what orjson reads but cannot write again is nested deeper
 CLOSE_GRACE_S = 0.25  # between [DONE] and the end of the body
 RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
@@ -124,6 +125,7 @@ class Relay:
         self._began = False  # the client has our status line
         self._sending = False
         self._sent_at = self._started_at
+        self._extended_at = 0.0
         self._booked = False  # an ending is on its way to the books
         self._over = False
         self._done = False
@@ -298,8 +300,9 @@ class Relay:
             else:
                 received += len(chunk)
                 now = self._take(reader.feed(chunk))
+            if self._events > events and not finishing:
+                self._extend(limit, deadline)
             if now:
-                limit.reschedule(min(deadline, self._loop.time() + bounds.stall_s))
                 await self._relay(b"".join(now))
             if chunk is None:
                 break
@@ -317,10 +320,16 @@ class Relay:
             if self._last and not finishing:
                 finishing = True
                 limit.reschedule(min(deadline, self._loop.time() + FINISH_GRACE_S))
-            elif self._events > events and not finishing:
-                limit.reschedule(min(deadline, self._loop.time() + bounds.idle_s))
         if not self._meter.finished:
             raise Failure("it ended before it was finished")
+
+    def _extend(self, limit: asyncio.Timeout, deadline: float) -> None:
+        """Give the server and the client their time again; moving a timer is dear, so not for every chunk."""
+        bounds, now = self._traffic.bounds, self._loop.time()
+        patience_s = max(bounds.idle_s, bounds.stall_s)
+        if now - self._extended_at > patience_s / 10:
+            self._extended_at = now
+            limit.reschedule(min(deadline, now + patience_s))
 
     def _take(self, payloads: list[bytes]) -> list[bytes]:
         """Count these events and give those that may be sent now, in our own envelope."""
@@ -550,6 +559,9 @@ class Relay:
     async def _send_last(self, data: bytes) -> None:
         """The end of the answer; a client that does not take it is not waited for."""
         self._over = True
+        if len(data) < SMALL_BYTES and not self._call.stream:  # fits into the socket's buffer
+            await self._send_message({"type": "http.response.body", "body": data})
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._traffic.bounds.stall_s):
                 await self._send_message({"type": "http.response.body", "body": data})

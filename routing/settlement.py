@@ -1,7 +1,7 @@
 """The second trip: book what was served, give back what was not. Belongs to the process, not to a response."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from routing.batching import Batcher, Connection, literal, quoted
 
@@ -13,8 +13,7 @@ SELECT * FROM routing_settle(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], 
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(NamedTuple):
     """How a request ended. quote: 1-based position of the serving server's prices, 0 when nobody is paid."""
 
     charge: str
@@ -39,8 +38,7 @@ class Ending:
     failed_servers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What the books say: posted | voided | already_posted | already_voided | missing."""
 
     status: str
@@ -108,6 +106,6 @@ class Settlement(Batcher[Ending, Receipt]):
 
 def voided(ending: Ending, outcome: str) -> Ending:
     """The same request, with nobody paid."""
-    return replace(
-        ending, quote=0, input_tokens=0, output_tokens=0, outcome=outcome, success=False, provider=""
+    return ending._replace(
+        quote=0, input_tokens=0, output_tokens=0, outcome=outcome, success=False, provider=""
     )

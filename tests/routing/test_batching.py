@@ -168,3 +168,15 @@ def test_a_trip_that_never_ends_is_abandoned(monkeypatch: pytest.MonkeyPatch):
         await batcher.stop()
 
     run(scenario())
+
+
+def test_an_ending_that_could_not_be_booked_is_voided():
+    from routing.settlement import Ending, voided
+
+    ending = Ending(
+        charge="00", quote=1, input_tokens=5, output_tokens=7, outcome="finished", success=True, model_asked="m",
+        model="m", provider="hoster", server=1, endpoint="chat", streamed=True, attempts=1, claimed_input=None,
+        claimed_output=None, input_bytes=1, output_bytes=1, ttft_ms=None, latency_ms=1, failed_servers=(),
+    )  # fmt: skip
+    void = voided(ending, "platform_fault")
+    assert (void.charge, void.quote, void.input_tokens, void.success) == ("00", 0, 0, False)
