@@ -284,7 +284,8 @@ def test_a_busy_server_is_no_failure_and_its_pause_is_passed_on(gateway: Running
 
 def test_time_limits_and_size_limits_end_a_request(gateway: RunningGateway):
     limits = {
-        "UPSTREAM_FIRST_BYTE_TIMEOUT_S": 0.3, "CLIENT_STALL_TIMEOUT_S": 0.3, "UPSTREAM_IDLE_TIMEOUT_S": 0.3, "UPSTREAM_TOTAL_TIMEOUT_S": 2,
+        "UPSTREAM_FIRST_BYTE_TIMEOUT_S": 0.3, "CLIENT_STALL_TIMEOUT_S": 0.3,
+        "UPSTREAM_IDLE_TIMEOUT_S": 0.3, "UPSTREAM_TOTAL_TIMEOUT_S": 2,
         "UPSTREAM_STREAM_BYTES_MAX": 40_000, "UPSTREAM_BODY_BYTES_MAX": 10_000, "UPSTREAM_LINE_BYTES_MAX": 5_000,
     }  # fmt: skip
     with RunningGateway(**limits) as strict:
