@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.asgi import get_asgi_application
 
 from routing.gateway import ROUTES, Config, Gateway
-from routing.relay import Bounds
+from routing.traffic import Bounds
 from routing.wire import Limits
 
 django = get_asgi_application()

@@ -22,10 +22,12 @@ from routing import admission, choice, complexity, metering, wire
 from routing.admission import Admission, Verdict
 from routing.batching import Full, Unreachable
 from routing.crashpoints import reach
+from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
-from routing.relay import Bounds, Headers, Relay, Ticket, Traffic
+from routing.relay import Relay, Ticket
 from routing.settlement import Settlement
+from routing.traffic import Bounds, Traffic
 from routing.upstream import HOP_HEADER as HOP
 from routing.upstream import Upstreams
 from routing.wire import Call, Limits
@@ -49,7 +51,6 @@ CORS: Headers = [
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,10 @@ class Gateway:
         reach("before_admit", crash_at)
         ticket = await self._admit(call, digest, headers)
         reach("admitted", crash_at)
-        relay = Relay(self._traffic, call, ticket, headers, send, self._end_user)
+        delivery = Delivery(
+            send, headers, stream=call.stream, stall_s=self._config.bounds.stall_s, clock=time.monotonic
+        )
+        relay = Relay(self._traffic, call, ticket, delivery, self._end_user)
         watcher = Watcher(receive, relay)
         self._in_flight += 1
         try:
@@ -280,12 +284,7 @@ class ClientGone(Exception):
 
 
 async def refuse(problem: Problem, headers: Headers, send: Send) -> None:
-    body = problem.body()
-    extra: Headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    if problem.retry_after_s:
-        extra.append((b"retry-after", b"%d" % problem.retry_after_s))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers + extra})
-    await send({"type": "http.response.body", "body": body})
+    await Delivery(send, headers, stream=False, stall_s=0, clock=time.monotonic).fail(problem)
 
 
 class Watcher:

@@ -7,52 +7,34 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import structlog
 
 from accounts import envelope
-from accounts.envelope import Problem
 from hosting.offers import LiveOffer
 from routing import metering, wire
 from routing.batching import Unreachable
 from routing.crashpoints import reach
-from routing.load import Load
+from routing.delivery import Delivery
 from routing.metering import Meter
-from routing.settlement import Ending, Receipt, Settlement
-from routing.upstream import Answer, Failure, Refused, Upstreams
+from routing.settlement import Ending, Receipt
+from routing.traffic import Traffic
+from routing.upstream import Answer, Failure, Refused
 from routing.wire import BadAnswer, Call, EventReader
 
 log = structlog.get_logger(__name__)
 
 FINISH_GRACE_S = 5.0  # between the finishing chunk and the end of the stream
-SMALL_BYTES = 16_384
 NESTING_SAFE = 200  # brackets; what orjson reads but cannot write again is nested deeper
 CLOSE_GRACE_S = 0.25  # between [DONE] and the end of the body
-RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
 OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
 ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
 MIDWAY = "The server failed while it answered. Nothing was charged; try again."
 SERVERS_USAGE_FIELDS = ("prompt_tokens_details", "completion_tokens_details")
-
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long and how much, for one request."""
-
-    first_byte_s: float
-    idle_s: float
-    total_s: float
-    stall_s: float
-    body_bytes: int
-    event_bytes: int
-    stream_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +46,6 @@ class Ticket:
     offers: tuple[LiveOffer, ...]
     input_max: int
     output_max: int  # per choice
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What the relays of a process share. `comment_every_s`: how long a stream may be silent towards its client."""
-
-    upstreams: Upstreams
-    settlement: Settlement
-    load: Load
-    bounds: Bounds
-    crash_at: str
-    comment_every_s: float
-    streams: "set[Relay]" = field(default_factory=set)
-    active: int = 0
-    retrying: int = 0
-
-    async def keep_streams_open(self) -> None:
-        """For ever: a comment line into every stream that has been silent for long, so that no proxy cuts it."""
-        while True:
-            await asyncio.sleep(self.comment_every_s / 3)
-            comments = [asyncio.create_task(relay.comment()) for relay in self.streams]
-            if comments:
-                await asyncio.wait(
-                    comments, timeout=self.comment_every_s / 3
-                )  # a slow reader holds up only itself
-
-    def may_retry(self) -> bool:
-        return self.active <= RETRIES_FREE or self.retrying < self.active // 5
 
 
 class ClientStalled(Exception):
@@ -106,15 +60,13 @@ class Relay:
         traffic: Traffic,
         call: Call,
         ticket: Ticket,
-        headers: Headers,
-        send: Send,
+        delivery: Delivery,
         end_user: Callable[..., str],
     ) -> None:
         self._traffic = traffic
         self._call = call
         self._ticket = ticket
-        self._headers = headers
-        self._send_message = send
+        self._delivery = delivery
         self._end_user = end_user
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
@@ -122,12 +74,8 @@ class Relay:
         self._meter = Meter(call)
         self._position = 0  # of the server that is asked now, from 1
         self._answered = False  # it sent good headers
-        self._began = False  # the client has our status line
-        self._sending = False
-        self._sent_at = self._started_at
         self._extended_at = 0.0
         self._booked = False  # an ending is on its way to the books
-        self._over = False
         self._done = False
         self._hung_up = False
         self._outcome = "finished"
@@ -140,16 +88,9 @@ class Relay:
         self._shell: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
 
-    async def comment(self) -> None:
-        """Say that we still work, when nothing was said for a while."""
-        silent_s = self._loop.time() - self._sent_at
-        if self._began and not self._over and not self._sending and silent_s >= self._traffic.comment_every_s:
-            self._sent_at = self._loop.time()
-            await self._send_message({"type": "http.response.body", "body": wire.COMMENT, "more_body": True})
-
     def hang_up(self) -> None:
         """The client went away: stop at once, wherever we are."""
-        if not self._over and self._task is not None:
+        if not self._delivery.over and self._task is not None:
             self._hung_up = True
             self._task.cancel()
 
@@ -157,7 +98,7 @@ class Relay:
         """Serve the request. Every way out has booked an ending."""
         self._traffic.active += 1
         if self._call.stream:
-            self._traffic.streams.add(self)
+            self._traffic.streams.add(self._delivery)
         try:
             await self._serve()
         except ClientStalled:
@@ -172,11 +113,11 @@ class Relay:
         except Exception:
             log.exception("relay.broken", charge=self._ticket.charge)
             self._book(quote=0, outcome="platform_fault")  # changes nothing where another ending was booked
-            await self._fail(envelope.PLATFORM_FAULT)
+            await self._delivery.fail(envelope.PLATFORM_FAULT)
         finally:
-            self._over = True
+            self._delivery.over = True
             self._traffic.active -= 1
-            self._traffic.streams.discard(self)
+            self._traffic.streams.discard(self._delivery)
 
     async def _serve(self) -> None:
         try:
@@ -186,9 +127,9 @@ class Relay:
             return
         if failure is None:
             await self._hand_over(self._ticket.offers[self._position - 1])
-        elif self._began:
+        elif self._delivery.began:
             self._book(quote=0, outcome="upstream_failed")
-            await self._fail(envelope.UPSTREAM_FAILED.because(MIDWAY))
+            await self._delivery.fail(envelope.UPSTREAM_FAILED.because(MIDWAY))
         else:
             await self._give_up(failure)
 
@@ -220,7 +161,7 @@ class Relay:
 
     def _may_retry(self, deadline: float) -> bool:
         """Only while nothing was sent to the client; forgets what the failed attempt counted."""
-        if self._began or self._loop.time() >= deadline or not self._traffic.may_retry():
+        if self._delivery.began or self._loop.time() >= deadline or not self._traffic.may_retry():
             return False
         self._meter, self._early, self._last, self._usage = Meter(self._call), [], [], {}
         self._answered = self._done = False
@@ -270,9 +211,9 @@ class Relay:
         """What a limit of time means depends on where it struck."""
         if self._done or self._meter.finished:
             return  # complete; the server just did not close
-        if self._sending:
+        if self._delivery.sending:
             raise ClientStalled
-        if self._began and self._loop.time() >= deadline:
+        if self._delivery.began and self._loop.time() >= deadline:
             self._cap()
             return
         raise Failure("timeout", timeout=True)
@@ -307,7 +248,7 @@ class Relay:
             if chunk is None:
                 break
             if received > bounds.stream_bytes:
-                if not self._began:
+                if not self._delivery.began:
                     raise Failure("too much before its first content", garbage=True)
                 if not self._meter.finished:
                     self._cap()
@@ -421,10 +362,10 @@ class Relay:
         try:
             receipt = await future
         except Unreachable:  # the settlement voids it when the database is back
-            await self._fail(envelope.UNAVAILABLE)
+            await self._delivery.fail(envelope.UNAVAILABLE)
             return
         if not receipt.stands:
-            await self._fail(envelope.PLATFORM_FAULT)
+            await self._delivery.fail(envelope.PLATFORM_FAULT)
             return
         reach("settle_committed", self._traffic.crash_at)
         usage = self._usage_block(input_tokens, output_tokens)
@@ -435,17 +376,17 @@ class Relay:
                 last.append(wire.event({**self._shell, "usage": usage}))
             last.append(wire.DONE)
             reach("before_last_bytes", self._traffic.crash_at)
-            await self._finish(b"".join(last))
+            await self._delivery.end(b"".join(last))
         else:
             reach("before_last_bytes", self._traffic.crash_at)
-            await self._answer_whole(200, orjson.dumps({**self._shell, "usage": usage}))
+            await self._delivery.whole(200, orjson.dumps({**self._shell, "usage": usage}))
         reach("last_bytes_sent", self._traffic.crash_at)
 
     async def _refuse(self, refused: Refused) -> None:
         """The server says the request is wrong: the customer's to mend, nobody's fault here."""
         self._book(quote=0, outcome="refused")
         status = 413 if refused.status == 413 else 400
-        await self._answer_whole(
+        await self._delivery.whole(
             status,
             envelope.REFUSED_UPSTREAM.because(
                 f"The model's server refused this request (status {refused.status}). Check its parameters and length."
@@ -468,7 +409,7 @@ class Relay:
             problem = envelope.UPSTREAM_INVALID
         else:
             problem = envelope.UPSTREAM_FAILED
-        await self._fail(problem)
+        await self._delivery.fail(problem)
 
     def _cap(self) -> None:
         """Our limit of size or time: end the stream properly; what was relayed is paid."""
@@ -491,7 +432,7 @@ class Relay:
             self._book(quote=0, outcome="abandoned")
         else:
             offer = self._ticket.offers[self._position - 1]
-            if not self._began:
+            if not self._delivery.began:
                 self._meter = Meter(self._call)  # nothing of it was relayed
             input_tokens, output_tokens = self._tokens(offer, complete=False)
             self._book(
@@ -533,51 +474,11 @@ class Relay:
             )
         )
 
-    # ------------------------------------------------------------------------------------------------- sending
-
     async def _relay(self, data: bytes) -> None:
-        if not self._began:
+        if not self._delivery.began:
             reach("first_byte", self._traffic.crash_at)
-            await self._start(200, b"text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
-        self._sending = True
-        await self._send_message({"type": "http.response.body", "body": data, "more_body": True})
-        self._sending = False
-        self._sent_at = self._loop.time()
+        await self._delivery.piece(data)
         reach("relayed_some", self._traffic.crash_at)
-
-    async def _finish(self, data: bytes) -> None:
-        if not self._began:
-            await self._start(200, b"text/event-stream; charset=utf-8", [(b"cache-control", b"no-cache")])
-        await self._send_last(data)
-
-    async def _answer_whole(self, status: int, body: bytes, extra: Headers | None = None) -> None:
-        await self._start(
-            status, b"application/json", [(b"content-length", b"%d" % len(body)), *(extra or [])]
-        )
-        await self._send_last(body)
-
-    async def _send_last(self, data: bytes) -> None:
-        """The end of the answer; a client that does not take it is not waited for."""
-        self._over = True
-        if len(data) < SMALL_BYTES and not self._call.stream:  # fits into the socket's buffer
-            await self._send_message({"type": "http.response.body", "body": data})
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._traffic.bounds.stall_s):
-                await self._send_message({"type": "http.response.body", "body": data})
-
-    async def _fail(self, problem: Problem) -> None:
-        """As a status while none was sent, as an event afterwards (without [DONE])."""
-        if self._began:
-            await self._finish(wire.error_event(problem))
-        else:
-            extra = [(b"retry-after", b"%d" % problem.retry_after_s)] if problem.retry_after_s else []
-            await self._answer_whole(problem.status, problem.body(), extra)
-
-    async def _start(self, status: int, content_type: bytes, extra: Headers) -> None:
-        self._began = True
-        headers = [(b"content-type", content_type), *self._headers, *extra]
-        await self._send_message({"type": "http.response.start", "status": status, "headers": headers})
 
     # ------------------------------------------------------------------------------------------------- counting
 

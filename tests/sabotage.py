@@ -185,7 +185,7 @@ DEFECTS = {
         ENDINGS + "test_a_client_that_hangs_up_pays_for_what_was_relayed",
     ),
     "another_server_after_the_first_word": one(
-        "routing.relay", "if self._began or self._loop.time() >= deadline", "if self._loop.time() >= deadline",
+        "routing.relay", "if self._delivery.began or self._loop.time() >= deadline", "if self._loop.time() >= deadline",
         PROMISES + "test_after_the_first_word_no_other_server_is_asked",
     ),
     # ------------------------------------------------------------------------------------ addresses and secrets
