@@ -5,7 +5,7 @@ import asyncio
 import openai
 import pytest
 
-from accounts.models import ApiKey
+from accounts.models import ApiKey, Tier
 from billing.models import Charge
 from tests import factories, fakes
 from tests.gateway import RunningGateway
@@ -102,6 +102,7 @@ def test_models_are_listed_with_auto_first(gateway: RunningGateway):
 
 
 def test_typed_exceptions(gateway: RunningGateway):
+    Tier.objects.get_or_create(name="once", defaults={"requests_per_day": 1})
     alice, poor = factories.person(), factories.person()
     server = fakes.FakeServer(fakes.plain(500, {}))
     _, offer = factories.server(server.base_url, price_in=10**6, price_out=10**6)
@@ -120,16 +121,16 @@ def test_typed_exceptions(gateway: RunningGateway):
         )
     assert (broke.value.status_code, broke.value.code) == (402, "insufficient_credit")
     assert "$5.00 is free" in broke.value.message
-    limited = factories.person(tier="free")
-    for _ in range(60):
+    limited = factories.person(tier="once")
+    _, well = factories.server(fakes.FakeServer(fakes.model()).base_url)
+    hurried = client(gateway, limited.key).chat.completions
+    hurried.create(model=well.model_id, messages=MESSAGES)
+    with pytest.raises(openai.RateLimitError) as slower:
+        hurried.create(model=well.model_id, messages=MESSAGES)
+    assert int(slower.value.response.headers["retry-after"]) > 0
+    for _ in range(3):
         with pytest.raises(openai.InternalServerError):
-            client(gateway, limited.key).chat.completions.create(
-                model=offer.model_id, messages=MESSAGES, max_tokens=1
-            )
-    with pytest.raises((openai.RateLimitError, openai.InternalServerError)):
-        client(gateway, limited.key).chat.completions.create(
-            model=offer.model_id, messages=MESSAGES, max_tokens=1
-        )
+            ask.create(model=offer.model_id, messages=MESSAGES, max_tokens=1)
     with pytest.raises(openai.InternalServerError) as down:
         ask.create(model=offer.model_id, messages=MESSAGES, max_tokens=1)
     assert down.value.status_code == 503
