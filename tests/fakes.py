@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 import struct
 import threading
@@ -9,8 +10,9 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.ports import ports
+
 LOOP = asyncio.new_event_loop()
-PORTS_USED: set[int] = set()
 threading.Thread(target=LOOP.run_forever, daemon=True, name="fakes").start()
 
 
@@ -25,6 +27,15 @@ class Request:
 Script = Callable[[Request], AsyncIterator[bytes]]
 
 
+def listen(connection: Callable[..., Any]) -> tuple[asyncio.Server, int]:
+    """A server on a port that no other of this process ever has."""
+    for port in ports:
+        starting = asyncio.start_server(connection, "127.0.0.1", port)
+        with contextlib.suppress(OSError):  # another worker was faster
+            return asyncio.run_coroutine_threadsafe(starting, LOOP).result(5), port
+    raise RuntimeError("no port")
+
+
 @dataclass
 class FakeServer:
     """`script` gives the raw bytes to answer with; replace it at any time. Every request is kept."""
@@ -35,15 +46,7 @@ class FakeServer:
     open_connections: int = 0
 
     def __post_init__(self) -> None:
-        while True:
-            self._server = asyncio.run_coroutine_threadsafe(
-                asyncio.start_server(self._connection, "127.0.0.1", 0), LOOP
-            ).result(5)
-            self.port = self._server.sockets[0].getsockname()[1]
-            if self.port not in PORTS_USED:  # the address of a stopped one is registered already
-                break
-            self.stop()
-        PORTS_USED.add(self.port)
+        self._server, self.port = listen(self._connection)
         self.base_url = f"http://127.0.0.1:{self.port}"
 
     def stop(self) -> None:

@@ -19,9 +19,8 @@ class ScriptedServer:
     requests: list[fakes.Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        started = asyncio.start_server(self._connection, "127.0.0.1", 0)
-        self._server = asyncio.run_coroutine_threadsafe(started, fakes.LOOP).result(5)
-        self.base_url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._server, port = fakes.listen(self._connection)
+        self.base_url = f"http://127.0.0.1:{port}"
 
     def stop(self) -> None:
         fakes.LOOP.call_soon_threadsafe(self._server.close)

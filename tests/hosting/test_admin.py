@@ -7,6 +7,7 @@ from accounts.models import User
 from hosting import tokens
 from hosting.models import HealthCheck, Server
 from tests import factories
+from tests.ports import ports
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def admin() -> Client:
 
 
 def test_every_page_opens_and_no_token_is_shown(admin: Client) -> None:
-    server, offer = factories.server("http://127.0.0.1:41001", token="bobs-own-token")
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", token="bobs-own-token")
     HealthCheck.objects.create(server=server, ok=False, latency_ms=3, error="GET /health: no connection")
     sealed = Server.objects.get(pk=server.pk).token_encrypted
     for path in (
@@ -37,7 +38,7 @@ def test_every_page_opens_and_no_token_is_shown(admin: Client) -> None:
 
 
 def test_an_address_cannot_be_pointed_elsewhere(admin: Client) -> None:
-    server, _ = factories.server("http://127.0.0.1:41002", token="bobs-own-token")
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", token="bobs-own-token")
     form = {
         **{
             "name": "renamed",
@@ -51,7 +52,7 @@ def test_an_address_cannot_be_pointed_elsewhere(admin: Client) -> None:
     assert admin.post(f"/admin/hosting/server/{server.pk}/change/", form).status_code == 302
     saved = Server.objects.get(pk=server.pk)
     assert (saved.name, saved.slots) == ("renamed", 3)
-    assert (saved.base_url, saved.kind) == ("http://127.0.0.1:41002", "hoster")
+    assert (saved.base_url, saved.kind) == (server.base_url, "hoster")
     assert tokens.unseal(server_id=saved.pk, sealed=saved.token_encrypted) == "bobs-own-token"
 
 

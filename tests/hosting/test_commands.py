@@ -1,6 +1,5 @@
 """The commands that scripts call: one JSON object on stdout, or words on stderr and exit code 1."""
 
-import itertools
 import json
 import os
 import subprocess
@@ -20,9 +19,9 @@ from hosting import tokens
 from hosting.models import Hoster, Server
 from tests import factories
 from tests.hosting.servers import ScriptedServer, model
+from tests.ports import ports
 
 ROOT = Path(__file__).parent.parent.parent
-ports = itertools.count(30_000)
 
 Run = Callable[..., dict[str, Any]]
 Fail = Callable[..., str]

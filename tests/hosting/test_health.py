@@ -15,6 +15,7 @@ from hosting.health import Look, Target, next_score
 from hosting.models import HealthCheck, Server
 from tests import factories
 from tests.hosting.servers import Answer, ScriptedServer, model, routes
+from tests.ports import ports
 
 TOKEN = "server-token"
 
@@ -141,7 +142,7 @@ def test_the_job_looks_at_verified_servers_and_moves_their_scores(
 
 
 def test_looks_older_than_a_week_are_forgotten() -> None:
-    server, _ = factories.server("http://127.0.0.1:41003")
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
     Server.objects.filter(pk=server.pk).update(verified_at=None)
     now = timezone.now()
     for days in (1, 6.9, 7.1, 30):

@@ -1,7 +1,6 @@
 """The pages of hosters: register, check, prices, token, drain; earnings; what a stranger sees."""
 
 import html
-import itertools
 import re
 from collections.abc import Iterator
 
@@ -13,8 +12,8 @@ from accounts import auth
 from hosting import starting, tokens
 from hosting.models import HostedModel, Hoster, Server
 from tests import bookings, factories, fakes
+from tests.ports import ports
 
-ports = itertools.count(40_000)
 SHOWN = r'id="{}">([^<]+)<'
 
 

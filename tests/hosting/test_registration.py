@@ -1,6 +1,5 @@
 """How servers come in, change their tokens, and leave for a while."""
 
-import itertools
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,8 +17,8 @@ from hosting.offers import LiveOffer
 from hosting.registration import Registration, RegistrationRefused
 from hosting.terms import ModelTerms, TermsRefused
 from tests import factories
+from tests.ports import ports
 
-ports = itertools.count(20_000)
 MODELS = [ModelTerms("llama", 50, 100, 8_192), ModelTerms("qwen", 1, 2, 4_096, "qwen2.5:7b")]
 
 
