@@ -25,12 +25,12 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractUser):
     """Someone who signs in; known by the e-mail address. Inactive users' keys are refused at once."""
 
-    username = None  # type: ignore[assignment]
+    username = None  # type: ignore[assignment]  # Django's way to drop an inherited field
     email = models.EmailField("e-mail address", unique=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]  # the base class names its own
 
     def __str__(self) -> str:
         return self.email

@@ -51,7 +51,7 @@ class ServerShape(serializers.Serializer[Any]):
 
 
 class ModelDetailShape(ModelShape):
-    servers = ServerShape(many=True, source="offers")  # type: ignore[assignment]
+    servers = ServerShape(many=True, source="offers")  # type: ignore[assignment]  # the stubs take it for one shape
 
 
 class ModelListShape(serializers.Serializer[Any]):

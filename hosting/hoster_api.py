@@ -78,7 +78,7 @@ class Hosters(Endpoint):
         ]
         try:
             made = registration.register(
-                user_email=request.auth.customer.user.email,  # type: ignore[union-attr]
+                user_email=request.auth.customer.user.email,  # type: ignore[union-attr]  # BearerKey sets it; the stubs allow None
                 models=models,
                 **fields,
             )
@@ -115,8 +115,12 @@ class ServerToken(Endpoint):
         )
 
 
+def _customer_id(request: Request) -> int:
+    return request.auth.customer_id  # type: ignore[union-attr]  # BearerKey sets it; the stubs allow None
+
+
 def _own(request: Request, server_id: int) -> Server:
-    server = Server.objects.filter(pk=server_id, hoster__customer__user=request.user).first()  # type: ignore[misc]
+    server = Server.objects.filter(pk=server_id, hoster__customer=_customer_id(request)).first()
     if server is None:
         raise ApiError(envelope.NOT_FOUND)
     return server

@@ -40,7 +40,7 @@ def middleware(get_response: Answer | AsyncAnswer) -> Answer | AsyncAnswer:
         return answer_async
 
     def answer(request: HttpRequest) -> HttpResponse:
-        return _guarded(request, get_response(request))  # type: ignore[arg-type]
+        return _guarded(request, get_response(request))  # type: ignore[arg-type]  # synchronous here: the other branch has the coroutines
 
     return answer
 

@@ -5,7 +5,7 @@ time a server is expected to take; a probationer keeps half of what it would get
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hosting.offers import LiveOffer
@@ -35,12 +35,13 @@ class Reading:
 
 
 IDLE = Reading()
+Readings = Callable[[int], Reading]  # by server id; asked only for the servers that are looked at
 
 
 def fit(
     offers: Iterable[LiveOffer],
     call: Call,
-    readings: Mapping[int, Reading],
+    reading: Readings,
     *,
     prompt_tokens: int,
     share: int,
@@ -51,9 +52,7 @@ def fit(
     """
     usable, reasons = [], {}
     for offer in offers:
-        reason = unfit(
-            offer, call, readings.get(offer.server_id, IDLE), prompt_tokens=prompt_tokens, share=share
-        )
+        reason = unfit(offer, call, reading(offer.server_id), prompt_tokens=prompt_tokens, share=share)
         if reason is None:
             usable.append(offer)
         else:
@@ -94,7 +93,7 @@ def unfit(offer: LiveOffer, call: Call, reading: Reading, *, prompt_tokens: int,
 def order(
     offers: list[LiveOffer],
     call: Call,
-    readings: Mapping[int, Reading],
+    reading: Readings,
     *,
     prompt_tokens: int,
     seed: int,
@@ -114,7 +113,7 @@ def order(
             if call.preferences.tier == "cheapest":
                 group.sort(key=lambda offer: (cost(offer, call, prompt_tokens), coin(seed, offer.server_id)))
             else:
-                weights = weigh(group, call, readings, prompt_tokens=prompt_tokens)
+                weights = weigh(group, call, reading, prompt_tokens=prompt_tokens)
                 group = [
                     offer
                     for _, _, offer in sorted(
@@ -128,18 +127,16 @@ def order(
     return ordered[:most]
 
 
-def weigh(
-    offers: list[LiveOffer], call: Call, readings: Mapping[int, Reading], *, prompt_tokens: int
-) -> list[float]:
+def weigh(offers: list[LiveOffer], call: Call, reading: Readings, *, prompt_tokens: int) -> list[float]:
     """A positive weight for each offer; twice the weight, twice the draws."""
     latency_exponent, price_exponent = EXPONENTS[call.preferences.tier]
     costs = [cost(offer, call, prompt_tokens) for offer in offers]
-    times = [readings.get(offer.server_id, IDLE).expected_ms for offer in offers]
+    times = [reading(offer.server_id).expected_ms for offer in offers]
     usual_cost = _median([float(value) for value in costs])
     usual_time = _median([value for value in times if value is not None] or [1.0])
     weights = []
     for offer, price, time in zip(offers, costs, times, strict=True):
-        busy = 1 + readings.get(offer.server_id, IDLE).in_flight / offer.slots
+        busy = 1 + reading(offer.server_id).in_flight / offer.slots
         weights.append(
             max(offer.trust, FLOOR) ** 2
             * max(offer.health, FLOOR) ** 2

@@ -236,15 +236,14 @@ class Gateway:
             if not known:
                 raise ApiError(envelope.UNSUPPORTED)
         self._load.share = self._directory.processes
-        readings = self._load.readings()
         prompt_tokens = metering.prompt_estimate(call, 4.0)
         fit, reasons = choice.fit(
-            known, call, readings, prompt_tokens=prompt_tokens, share=self._directory.processes
+            known, call, self._load.reading, prompt_tokens=prompt_tokens, share=self._directory.processes
         )
         chosen = choice.order(
             fit,
             call,
-            readings,
+            self._load.reading,
             prompt_tokens=prompt_tokens,
             seed=getrandbits(64),
             most=self._config.attempts_max,

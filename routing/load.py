@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from routing.choice import Reading
+from routing.choice import IDLE, Reading
 
 FAILURES_TO_OPEN = 3
 OPEN_S = 30.0
@@ -76,23 +76,12 @@ class Load:
         load = self._of(server_id)
         load.open_until = max(load.open_until, self._clock() + min(max(seconds, 0.0), 60.0))
 
-    def readings(self) -> "LoadReadings":
-        return LoadReadings(self._servers, self._clock())
+    def reading(self, server_id: int) -> Reading:
+        """What is known of a server now."""
+        load = self._servers.get(server_id)
+        if load is None:
+            return IDLE
+        return Reading(load.in_flight, self._clock() < load.open_until, load.expected_ms)
 
     def _of(self, server_id: int) -> ServerLoad:
         return self._servers.setdefault(server_id, ServerLoad())
-
-
-class LoadReadings(dict[int, Reading]):
-    """Readings made when they are asked for: a call looks at a few servers, not at all."""
-
-    def __init__(self, servers: dict[int, ServerLoad], now: float) -> None:
-        super().__init__()
-        self._loads = servers
-        self._now = now
-
-    def get(self, server_id: int, default: Reading | None = None) -> Reading:  # type: ignore[override]
-        load = self._loads.get(server_id)
-        if load is None:
-            return Reading() if default is None else default
-        return Reading(load.in_flight, self._now < load.open_until, load.expected_ms)

@@ -270,7 +270,7 @@ class Relay:
         patience_s = max(bounds.idle_s, bounds.stall_s)
         if now - self._extended_at > patience_s / 10:
             self._extended_at = now
-            limit.reschedule(min(deadline, now + patience_s))
+            limit.reschedule(min(deadline, now + 1.1 * patience_s))  # up to a tenth late, never early
 
     def _take(self, payloads: list[bytes]) -> list[bytes]:
         """Count these events and give those that may be sent now, in our own envelope."""
