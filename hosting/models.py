@@ -1,5 +1,7 @@
-"""What is for sale: hosters, their servers, the models on them and what was seen of their health."""
+"""What is for sale: hosters, their servers, the models on them, and what was seen of how they keep their word."""
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -23,6 +25,11 @@ class Hoster(models.Model):
     status = models.CharField(max_length=11, choices=Status, default=Status.ACTIVE)
     status_reason = models.TextField(blank=True)
     trust = models.FloatField(default=0.5)
+    trust_parts = models.JSONField(default=dict, editable=False)
+    trust_at = models.DateTimeField(null=True, editable=False)
+    is_new = models.BooleanField(
+        default=True, editable=False, help_text="has not served enough to be judged: gets the newcomers' share"
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -56,12 +63,16 @@ class Server(models.Model):
     )
     token_encrypted = models.TextField(blank=True)
     token_version = models.IntegerField(default=1)
+    waiting_since = models.DateTimeField(
+        null=True, editable=False, help_text="since when the server has not taken its new token yet"
+    )
     slots = models.PositiveIntegerField(default=64)
     verified_at = models.DateTimeField(null=True, blank=True)
     verification_error = models.TextField(blank=True)
     draining = models.BooleanField(default=False)
     health = models.FloatField(default=1.0)
     health_checked_at = models.DateTimeField(null=True, editable=False)
+    uptime = models.FloatField(null=True, editable=False, help_text="share of the last day's checks that passed")
     version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -84,7 +95,7 @@ class Server(models.Model):
 
 
 class HostedModel(models.Model):
-    """A model on a server and its price, in nanodollars per token."""
+    """A model on a server and its price, in nanodollars per token. A new price waits until price_changes_at."""
 
     server = models.ForeignKey(Server, models.PROTECT, related_name="models")
     model_id = models.CharField(max_length=200, help_text="the public name, which customers ask for")
@@ -93,11 +104,26 @@ class HostedModel(models.Model):
     )
     price_per_input_token = models.BigIntegerField()
     price_per_output_token = models.BigIntegerField()
+    next_price_per_input_token = models.BigIntegerField(null=True, editable=False)
+    next_price_per_output_token = models.BigIntegerField(null=True, editable=False)
+    price_changes_at = models.DateTimeField(null=True, editable=False)
     context_window = models.PositiveIntegerField(default=8_192)
     enabled = models.BooleanField(default=True)
     bytes_per_token = models.FloatField(
         null=True, editable=False, help_text="delivered bytes per claimed token, of other owners' servers"
     )
+    consistency = models.FloatField(default=1.0, editable=False)
+    consistency_at = models.DateTimeField(null=True, editable=False)
+    next_question_at = models.DateTimeField(null=True, editable=False)
+    deactivated_at = models.DateTimeField(null=True, editable=False)
+    deactivated_reason = models.TextField(blank=True, editable=False)
+    retest_at = models.DateTimeField(null=True, editable=False, help_text="when its owner asked for a new test")
+    fingerprint = models.JSONField(default=dict, editable=False, help_text="what it looked like when it was checked")
+    ttft_ms_p50 = models.IntegerField(null=True, editable=False)
+    ttft_ms_p95 = models.IntegerField(null=True, editable=False)
+    latency_ms_p50 = models.IntegerField(null=True, editable=False)
+    latency_ms_p95 = models.IntegerField(null=True, editable=False)
+    tokens_per_s = models.FloatField(null=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -116,6 +142,25 @@ class HostedModel(models.Model):
                 name="hosting_hostedmodel_context_range",
                 condition=Q(context_window__gte=1, context_window__lte=TOKENS_MAX),
             ),
+            models.CheckConstraint(
+                name="hosting_hostedmodel_next_price",
+                condition=Q(
+                    price_changes_at__isnull=True,
+                    next_price_per_input_token__isnull=True,
+                    next_price_per_output_token__isnull=True,
+                )
+                | Q(
+                    price_changes_at__isnull=False,
+                    next_price_per_input_token__gte=0,
+                    next_price_per_input_token__lte=PRICE_MAX,
+                    next_price_per_output_token__gte=0,
+                    next_price_per_output_token__lte=PRICE_MAX,
+                ),
+            ),
+            models.CheckConstraint(
+                name="hosting_hostedmodel_consistency_range",
+                condition=Q(consistency__gte=0, consistency__lte=1),
+            ),
         ]
         indexes = [models.Index(name="hosting_hostedmodel_by_name", fields=["model_id"])]
 
@@ -124,11 +169,12 @@ class HostedModel(models.Model):
 
 
 class HealthCheck(models.Model):
-    """One look at a server from outside."""
+    """One look at a server from outside. What is excused (a token just rotated) moves no score."""
 
     server = models.ForeignKey(Server, models.CASCADE, related_name="health_checks")
     checked_at = models.DateTimeField(db_default=Now())
     ok = models.BooleanField()
+    excused = models.BooleanField(default=False, db_default=False)
     latency_ms = models.IntegerField()
     error = models.CharField(max_length=200, blank=True)
 
@@ -148,9 +194,111 @@ class ServerMinute(models.Model):
     failed = models.IntegerField(default=0)
     ttft_ms_sum = models.BigIntegerField(default=0)
     latency_ms_sum = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0, db_default=0)
 
     class Meta:
         constraints = [models.UniqueConstraint(name="hosting_serverminute_once", fields=["server", "minute"])]
+        indexes = [models.Index(name="hosting_serverminute_recent", fields=["minute"])]
 
     def __str__(self) -> str:
         return f"{self.server_id} {self.minute}"
+
+
+class Circuit(models.Model):
+    """A server that failed three times in a row, as every gateway process must know: nothing goes to it until then."""
+
+    server = models.OneToOneField(Server, models.CASCADE, primary_key=True)
+    open_until = models.DateTimeField(help_text="in the past: closed again")
+    openings = models.IntegerField(help_text="in a row; each doubles the pause")
+    changed_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return f"{self.server_id} until {self.open_until}"
+
+
+class AutoModel(models.Model):
+    """A model that `model="auto"` may draw from. While there is none, it draws from all below the price ceiling."""
+
+    model_id = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    def __str__(self) -> str:
+        return self.model_id
+
+
+class Question(models.Model):
+    """A factual question of the bank that servers are tested with."""
+
+    class Kind(models.TextChoices):
+        TEXT = "text"
+        NUMBER = "number"
+
+    slug = models.SlugField(max_length=80, unique=True)
+    topic = models.CharField(max_length=20)
+    kind = models.CharField(max_length=6, choices=Kind, default=Kind.TEXT)
+    wordings = ArrayField(models.TextField(), help_text="ways to ask, one is drawn")
+    answers = ArrayField(models.CharField(max_length=200), help_text="every one that is right")
+    enabled = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class ConsistencyAnswer(models.Model):
+    """What a model on a server answered to a question of the bank. Right answers are not kept, wrong ones are evidence."""
+
+    offer = models.ForeignKey(HostedModel, models.CASCADE, related_name="consistency_answers")
+    question = models.ForeignKey(Question, models.PROTECT)
+    answered_at = models.DateTimeField(db_default=Now())
+    right = models.BooleanField()
+    counted = models.BooleanField(help_text="false: no answer came, or the question itself is doubtful")
+    answer = models.TextField(blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(name="hosting_consistencyanswer_last", fields=["offer", "-answered_at"]),
+            models.Index(name="hosting_consistencyanswer_of", fields=["question", "-answered_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.offer_id} {self.question_id} {'right' if self.right else 'wrong'}"
+
+
+class ModerationAction(models.Model):
+    """Something that was done to a hoster, or told to it: who, when, why, on what evidence; and its answer."""
+
+    class Kind(models.TextChoices):
+        NOTICE = "notice", "told"
+        WARN = "warn", "warned"
+        PROBATION = "probation", "put on probation"
+        SUSPEND = "suspend", "suspended"
+        DEACTIVATE = "deactivate", "deactivated"
+        REINSTATE = "reinstate", "reinstated"
+
+    hoster = models.ForeignKey(Hoster, models.PROTECT, related_name="actions")
+    server = models.ForeignKey(Server, models.PROTECT, null=True, blank=True)
+    offer = models.ForeignKey(HostedModel, models.PROTECT, null=True, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind)
+    rule = models.SlugField(max_length=40, blank=True, help_text="the published rule; empty when a person decided")
+    reason = models.TextField(help_text="what the hoster reads")
+    evidence = models.JSONField(default=dict, blank=True, help_text="figures and ids; no prompt, no answer of a customer")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
+    status_before = models.CharField(max_length=11)
+    status_after = models.CharField(max_length=11)
+    created_at = models.DateTimeField(db_default=Now())
+    answer = models.TextField(blank=True, help_text="what the hoster says to it")
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(name="hosting_moderationaction_last", fields=["hoster", "-created_at"])]
+        constraints = [
+            models.CheckConstraint(name="hosting_moderationaction_says_why", condition=~Q(reason="")),
+            models.CheckConstraint(
+                name="hosting_moderationaction_says_who",
+                condition=Q(actor__isnull=False, rule="") | (Q(actor__isnull=True) & ~Q(rule="")),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hoster_id} {self.kind}"

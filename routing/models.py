@@ -50,6 +50,8 @@ class InferenceRequest(models.Model):
     cost_nanos = models.BigIntegerField()
     ttft_ms = models.IntegerField(null=True)
     latency_ms = models.IntegerField()
+    flags = models.SmallIntegerField(default=0, help_text="what looked wrong with the answer: routing.suspicion")
+    explanation = models.JSONField(null=True, help_text="why this server: of failures, and of a sample")
 
     class Meta:
         managed = False  # migration 0002: partitioned by month
@@ -110,3 +112,21 @@ class OfferHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_id} {self.model_id} {self.hour}"
+
+
+class PayerDay(models.Model):
+    """What one customer sent to one server in a day: whether many different people use it. Trust reads it."""
+
+    server = models.ForeignKey("hosting.Server", models.PROTECT)
+    customer = models.ForeignKey("accounts.Customer", models.PROTECT)
+    day = models.DateField()
+    requests = models.BigIntegerField(default=0)
+    gross_nanos = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="routing_payerday_once", fields=["server", "day", "customer"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.server_id} {self.customer_id} {self.day}"
