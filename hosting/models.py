@@ -28,7 +28,9 @@ class Hoster(models.Model):
     trust_parts = models.JSONField(default=dict, editable=False)
     trust_at = models.DateTimeField(null=True, editable=False)
     is_new = models.BooleanField(
-        default=True, editable=False, help_text="has not served enough to be judged: gets the newcomers' share"
+        default=True,
+        editable=False,
+        help_text="has not served enough to be judged: gets the newcomers' share",
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -72,7 +74,9 @@ class Server(models.Model):
     draining = models.BooleanField(default=False)
     health = models.FloatField(default=1.0)
     health_checked_at = models.DateTimeField(null=True, editable=False)
-    uptime = models.FloatField(null=True, editable=False, help_text="share of the last day's checks that passed")
+    uptime = models.FloatField(
+        null=True, editable=False, help_text="share of the last day's checks that passed"
+    )
     version = models.BigIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
@@ -117,8 +121,12 @@ class HostedModel(models.Model):
     next_question_at = models.DateTimeField(null=True, editable=False)
     deactivated_at = models.DateTimeField(null=True, editable=False)
     deactivated_reason = models.TextField(blank=True, editable=False)
-    retest_at = models.DateTimeField(null=True, editable=False, help_text="when its owner asked for a new test")
-    fingerprint = models.JSONField(default=dict, editable=False, help_text="what it looked like when it was checked")
+    retest_at = models.DateTimeField(
+        null=True, editable=False, help_text="when its owner asked for a new test"
+    )
+    fingerprint = models.JSONField(
+        default=dict, editable=False, help_text="what it looked like when it was checked"
+    )
     ttft_ms_p50 = models.IntegerField(null=True, editable=False)
     ttft_ms_p95 = models.IntegerField(null=True, editable=False)
     latency_ms_p50 = models.IntegerField(null=True, editable=False)
@@ -245,7 +253,7 @@ class Question(models.Model):
 
 
 class ConsistencyAnswer(models.Model):
-    """What a model on a server answered to a question of the bank. Right answers are not kept, wrong ones are evidence."""
+    """What a model on a server answered to a question of the bank. Wrong ones are kept, as evidence."""
 
     offer = models.ForeignKey(HostedModel, models.CASCADE, related_name="consistency_answers")
     question = models.ForeignKey(Question, models.PROTECT)
@@ -280,9 +288,13 @@ class ModerationAction(models.Model):
     server = models.ForeignKey(Server, models.PROTECT, null=True, blank=True)
     offer = models.ForeignKey(HostedModel, models.PROTECT, null=True, blank=True)
     kind = models.CharField(max_length=10, choices=Kind)
-    rule = models.SlugField(max_length=40, blank=True, help_text="the published rule; empty when a person decided")
+    rule = models.SlugField(
+        max_length=40, blank=True, help_text="the published rule; empty when a person decided"
+    )
     reason = models.TextField(help_text="what the hoster reads")
-    evidence = models.JSONField(default=dict, blank=True, help_text="figures and ids; no prompt, no answer of a customer")
+    evidence = models.JSONField(
+        default=dict, blank=True, help_text="figures and ids; no prompt, no answer of a customer"
+    )
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True)
     status_before = models.CharField(max_length=11)
     status_after = models.CharField(max_length=11)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # compared by identity: the draw does so for every request
 class LiveOffer:
     """A model on a server, as it is now. Prices are nanodollars per token; scores run from 0 to 1."""
 
@@ -23,11 +23,14 @@ class LiveOffer:
     price_out: int
     context_window: int
     slots: int
-    status: str  # the hoster's moderation status; active for providers
+    status: str  # the hoster's moderation status, or deactivated where this model is; active for providers
     draining: bool
     trust: float
     health: float
     bytes_per_token: float
+    consistency: float = 1.0
+    new: bool = False  # its hoster has not served enough to be judged
+    waiting: bool = False  # for the server to take its new token
 
     @property
     def guarded(self) -> bool:

@@ -29,6 +29,7 @@ def config() -> Config:
         earnings_hold_s=settings.EARNINGS_HOLD_S,
         hold_expiry_s=settings.HOLD_EXPIRY_S,
         auto_max_price=settings.AUTO_MAX_PRICE,
+        test_price_max=settings.TEST_PRICE_MAX,
         body_bytes_max=settings.REQUEST_BODY_BYTES_MAX,
         body_timeout_s=settings.REQUEST_BODY_TIMEOUT_S,
         limits=Limits(

@@ -130,7 +130,15 @@ HEARTBEAT_EVERY_S = number("HEARTBEAT_EVERY_S", 5)
 SWEEP_EVERY_S = number("SWEEP_EVERY_S", 15)
 AUDIT_EVERY_S = number("AUDIT_EVERY_S", 600)
 HEALTH_EVERY_S = number("HEALTH_EVERY_S", 45)
-CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600, low=0)
+CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600, low=0)  # 0: off
+TEST_PRICE_MAX = number(
+    "TEST_PRICE_MAX", 2_000, low=0
+)  # nanodollars per token that a test of ours pays at most
+TEST_BUDGET_NANOS = number("TEST_BUDGET_NANOS", 1_000_000_000, low=0)  # of all tests of a day
+PRICE_DELAY_S = number("PRICE_DELAY_S", 600, low=0)
+GATEWAY_URL = text("GATEWAY_URL").rstrip(
+    "/"
+)  # where tests of ours are sent; empty: this machine's web processes
 CRASH_AT = text("NG_CRASH_AT")  # tests only: where this process kills itself, see routing/crashpoints.py
 EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
 SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from accounts import envelope
 from accounts.envelope import Problem
 from billing import money
-from hosting.offers import LiveOffer
 from routing import metering
 from routing.batching import Batcher, Connection, literal, quoted
+from routing.chooser import Choice
 from routing.wire import Call
 
 ADMIT = """
@@ -52,21 +52,25 @@ class Verdict(NamedTuple):
     remaining_minute: int | None
 
 
-def apply(
-    digest: bytes, call: Call, offers: Sequence[LiveOffer], *, free_local: bool, output_max: int
-) -> Application:
+def apply(digest: bytes, call: Call, choice: Choice, *, output_max: int) -> Application:
     """The application for a call and the servers it may go to.
 
-    free_local: the operator's own servers charge nothing (`auto`'s simple queries). output_max: tokens per choice
-    where the customer gave no max_tokens; a smaller context window or balance lowers it further.
+    output_max: tokens per choice where the customer gave no max_tokens; a smaller context window or balance lowers it
+    further.
     """
+    offers, free_local = choice.offers, choice.free_local
+    models = [call.model, *(model for model in choice.models if model in call.preferences.fallback_models)]
     input_max = max(metering.prompt_bound(call, offer.bytes_per_token) for offer in offers)
-    room = max(max(offer.context_window for offer in offers) - metering.prompt_estimate(call, 4.0), 1)
+    room = max(
+        max(offer.context_window for offer in offers)
+        - metering.prompt_estimate(call, metering.BYTES_PER_TOKEN_PRIOR),
+        1,
+    )
     asked = output_max if call.output_asked is None else call.output_asked
     return Application(
         charge=new_charge_id(),
         digest=digest.hex(),
-        model=call.model,
+        model=call.model if len(models) == 1 else quoted(models),
         input_max=input_max,
         output_asked=min(asked, room),
         explicit=call.output_asked is not None,

@@ -222,11 +222,16 @@ def literal(values: Sequence[object]) -> str:
     return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
-def quoted(values: Sequence[str]) -> str:
-    """A PostgreSQL array literal of any texts."""
+def quoted(values: Sequence[str | None]) -> str:
+    """A PostgreSQL array literal of any texts; None is NULL."""
     return (
         "{"
-        + ",".join(['"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values])
+        + ",".join(
+            [
+                "NULL" if value is None else '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+                for value in values
+            ]
+        )
         + "}"
     )
 

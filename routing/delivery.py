@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
+
 from accounts.envelope import Problem
 from routing import wire
 
@@ -57,13 +59,14 @@ class Delivery:
         await self._begin(status, b"application/json", [length, *(extra or [])])
         await self._last(body)
 
-    async def fail(self, problem: Problem) -> None:
-        """As a status while none was sent, as an event afterwards (without [DONE])."""
+    async def fail(self, problem: Problem, beside: dict[str, Any] | None = None) -> None:
+        """As a status while none was sent, as an event afterwards (without [DONE]). beside: further JSON fields."""
         if self.began:
-            await self.end(wire.error_event(problem))
+            await self.end(wire.event({**problem.content(), **(beside or {})}))
         else:
             extra = [(b"retry-after", b"%d" % problem.retry_after_s)] if problem.retry_after_s else []
-            await self.whole(problem.status, problem.body(), extra)
+            body = orjson.dumps({**problem.content(), **beside}) if beside else problem.body()
+            await self.whole(problem.status, body, extra)
 
     async def _begin_stream(self) -> None:
         if not self.began:

@@ -1,4 +1,8 @@
-"""This process's copy of what is for sale: replaced whole on NOTIFY, every second, and when found stale."""
+"""This process's copy of what is for sale: replaced whole on NOTIFY, every second, and when found stale.
+
+With it come the circuits that other processes opened and what all of them saw in the last minutes; the circuits that
+open here go the other way.
+"""
 
 import asyncio
 import math
@@ -11,9 +15,11 @@ import structlog
 from hosting import catalogue
 from hosting.offers import LiveOffer
 from routing.batching import CONNECTION_OPTIONS, KEEPALIVES, TRIP_S, bounded
+from routing.load import CircuitChange, Load, Shared
 
 log = structlog.get_logger(__name__)
 
+AUTO = "auto"
 REFRESH_S = 1.0
 HEARTBEAT = """
 INSERT INTO routing_gatewayprocess (boot, started_at, heartbeat_at) VALUES (%s, now(), now())
@@ -28,12 +34,19 @@ GOODBYE = "DELETE FROM routing_gatewayprocess WHERE boot = %s"
 class Directory:
     """Offers by model, and how many processes share the servers. Keeps the last copy while the database is away."""
 
-    def __init__(self, dsn: str, *, boot: str, heartbeat_s: float, dead_after_s: float) -> None:
+    def __init__(self, dsn: str, load: Load, *, boot: str, heartbeat_s: float, dead_after_s: float) -> None:
+        """load: told what other processes saw."""
         self._dsn = dsn
+        self._load = load
         self._boot = boot
         self._heartbeat_s = heartbeat_s
         self._dead_after_s = dead_after_s
         self._offers: Mapping[str, Sequence[LiveOffer]] = {}
+        self._kinds: dict[str, set[str]] = {}
+        self._auto_models: frozenset[str] = frozenset()
+        self._auto_offers: dict[int, Sequence[LiveOffer]] = {}  # by price ceiling
+        self._circuits: dict[int, tuple[float, int]] = {}  # to be told
+        self._telling: asyncio.Task[None] | None = None
         self._opened: catalogue.SealedTokens = {}
         self._connection: psycopg.AsyncConnection[tuple] | None = None
         self._listener: psycopg.AsyncConnection[tuple] | None = None
@@ -42,6 +55,7 @@ class Directory:
         self._next_heartbeat = 0.0
         self._loaded_s = -math.inf
         self.processes = 1
+        self.epoch = 0  # rises with every copy
 
     async def start(self) -> None:
         """Register this process and load the first copy; raises when the database is away."""
@@ -49,9 +63,10 @@ class Directory:
         self._task = asyncio.get_running_loop().create_task(self._keep(), name="directory")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._telling) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         try:
             connection = await self._connected()
             await connection.execute(GOODBYE, [self._boot])
@@ -62,8 +77,30 @@ class Directory:
     def offers(self, model: str) -> Sequence[LiveOffer]:
         return self._offers.get(model, ())
 
+    def has(self, model: str, kind: str) -> bool:
+        """Whether a server of this kind offers the model; for `auto`: any model."""
+        return kind in self._kinds.get(model, ())
+
     def all_offers(self) -> list[LiveOffer]:
         return [offer for group in self._offers.values() for offer in group]
+
+    def auto_offers(self, price_max: int) -> Sequence[LiveOffer]:
+        """What `auto` may draw from: the models of the admin's list, all while it is empty; not above price_max."""
+        kept = self._auto_offers.get(price_max)
+        if kept is None:
+            kept = self._auto_offers[price_max] = [
+                offer
+                for offer in self.all_offers()
+                if not self._auto_models or offer.model in self._auto_models
+                if offer.price_in <= price_max and offer.price_out <= price_max
+            ]
+        return kept
+
+    def tell_circuit(self, server_id: int, open_s: float, openings: int) -> None:
+        """Let every process know that a circuit opened, or with 0 s closed; as soon as the database hears it."""
+        self._circuits[server_id] = (open_s, openings)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(self._tell(), name="circuits")
 
     async def reload(self, *, since_s: float = math.inf) -> None:
         """Read everything anew, unless that was begun after since_s (monotonic); callers wait for each other."""
@@ -86,8 +123,28 @@ class Directory:
         offers: dict[str, list[LiveOffer]] = {}
         for offer in catalogue.live_offers(await cursor.fetchall(), self._opened):
             offers.setdefault(offer.model, []).append(offer)
-        self._offers = offers
+        cursor = await connection.execute(catalogue.AUTO_MODELS)
+        auto_models = frozenset(model for (model,) in await cursor.fetchall())
+        cursor = await connection.execute(catalogue.RECENT_MINUTES)
+        shared = {server: Shared(*sums) for server, *sums in await cursor.fetchall()}
+        cursor = await connection.execute(catalogue.CIRCUITS)
+        self._load.adopt([CircuitChange(*row) for row in await cursor.fetchall()], shared)
+        self._offers, self._auto_models, self._auto_offers = offers, auto_models, {}
+        self._kinds = {model: {offer.kind for offer in group} for model, group in offers.items()}
+        self._kinds[AUTO] = {kind for kinds in self._kinds.values() for kind in kinds}
         self._loaded_s = now
+        self.epoch += 1
+
+    async def _tell(self) -> None:
+        while self._circuits:
+            server_id, (open_s, openings) = self._circuits.popitem()
+            change = {"server": server_id, "open_s": open_s, "openings": openings}
+            try:
+                async with self._lock:
+                    connection = await self._connected()
+                    await bounded(_execute(connection, catalogue.CHANGE_CIRCUIT, change), TRIP_S)
+            except psycopg.Error as error:  # each process will find out on its own
+                log.warning("circuit.not_told", server=server_id, error=type(error).__name__)
 
     async def _keep(self) -> None:
         while True:
@@ -118,3 +175,9 @@ class Directory:
             if connection is not None:
                 await connection.close()
         self._connection = self._listener = None
+
+
+async def _execute(
+    connection: psycopg.AsyncConnection[tuple], sql: str, values: Mapping[str, object]
+) -> None:
+    await connection.execute(sql, values)

@@ -10,17 +10,19 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import getrandbits
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 import structlog
 
 from accounts import envelope, keys
 from accounts.envelope import ApiError, Problem
+from hosting import targets
 from hosting.offers import LiveOffer
-from routing import admission, choice, complexity, metering, wire
+from routing import admission, wire
 from routing.admission import Admission, Verdict
 from routing.batching import Full, Unreachable
+from routing.chooser import Choice, Chooser
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
@@ -39,10 +41,12 @@ ROUTES = {
     "/v1/completions": wire.COMPLETIONS,
     "/v1/embeddings": wire.EMBEDDINGS,
 }
-AUTO = "auto"
 STALE_TRIES = 3
+ROUNDS_MAX = 3  # admissions of one request whose servers all failed before anything was sent
 WATCH_AFTER_S = 0.02
 HOP_HEADER = HOP.encode()
+EXPLAIN_HEADER = b"x-neuralgate-explain"
+TARGET_HEADER = targets.HEADER.encode()
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, retry-after, x-ratelimit-limit-requests, "
@@ -63,6 +67,7 @@ class Config:
     earnings_hold_s: int
     hold_expiry_s: int
     auto_max_price: int
+    test_price_max: int
     body_bytes_max: int
     body_timeout_s: float
     limits: Limits
@@ -102,10 +107,21 @@ class Gateway:
             wait_s=config.admission_wait_s,
             give_back=self._settlement.give_back,
         )
+        self._load = Load(time.monotonic, lambda *change: self._directory.tell_circuit(*change))
         self._directory = Directory(
-            config.dsn, boot=boot, heartbeat_s=config.heartbeat_s, dead_after_s=config.dead_after_s
+            config.dsn,
+            self._load,
+            boot=boot,
+            heartbeat_s=config.heartbeat_s,
+            dead_after_s=config.dead_after_s,
         )
-        self._load = Load(time.monotonic)
+        self._chooser = Chooser(
+            self._directory,
+            self._load,
+            auto_max_price=config.auto_max_price,
+            attempts_max=config.attempts_max,
+            clock=time.monotonic,
+        )
         self._traffic = Traffic(
             Upstreams(), self._settlement, self._load, config.bounds, config.crash_at, config.comment_every_s
         )
@@ -128,13 +144,14 @@ class Gateway:
         await self._directory.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"req_{getrandbits(128):032x}"
+        seed = getrandbits(64)
+        request_id = f"req_{seed:016x}{getrandbits(64):016x}"
         headers: Headers = [(b"x-request-id", request_id.encode()), *CORS]
         if self._arriving >= self._config.in_flight_max:
             await refuse(envelope.OVERLOADED, headers, send)
             return
         try:
-            await self._serve(scope, receive, send, headers)
+            await self._serve(scope, receive, send, headers, seed)
         except ApiError as error:
             await refuse(error.problem, headers, send)
         except ClientGone:
@@ -143,15 +160,15 @@ class Gateway:
             log.exception("gateway.broken", request_id=request_id)
             await refuse(envelope.PLATFORM_FAULT, headers, send)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers, seed: int) -> None:
         crash_at = self._config.crash_at
-        key, length = read_headers(scope)
-        digest = keys.digest(key)
+        head = read_headers(scope)
+        digest = keys.digest(head.key)
         reach("received", crash_at)
         try:
             if scope["method"] != "POST":
                 raise ApiError(envelope.METHOD_NOT_ALLOWED.because("This route takes POST."))
-            wire.check_size(length, self._config.body_bytes_max)
+            wire.check_size(head.length, self._config.body_bytes_max)
             self._arriving += 1
             try:
                 async with asyncio.timeout(self._config.body_timeout_s):
@@ -165,32 +182,58 @@ class Gateway:
         if self._in_flight >= self._config.in_flight_max:
             raise ApiError(envelope.OVERLOADED)
         reach("before_admit", crash_at)
-        ticket = await self._admit(call, digest, headers)
+        target = targets.server_of(head.target, secret=self._config.secret, now_s=time.time())
+        asked = Asked(call, digest, seed, target)
+        ticket = await self._admit(asked, headers)
         reach("admitted", crash_at)
         delivery = Delivery(
             send, headers, stream=call.stream, stall_s=self._config.bounds.stall_s, clock=time.monotonic
         )
-        relay = Relay(self._traffic, call, ticket, delivery, self._end_user)
+        relay = Relay(self._traffic, call, ticket, delivery, self._end_user, explain=head.explain)
         watcher = Watcher(receive, relay)
         self._in_flight += 1
         try:
             await relay.run()
+            for _ in range(ROUNDS_MAX - 1):
+                if relay.problem is None:
+                    break
+                relay = await self._go_on(asked, relay, watcher)
+            if relay.problem is not None:
+                await relay.fail(relay.problem)
         finally:
             self._in_flight -= 1
             watcher.stop()
 
-    async def _admit(self, call: Call, digest: bytes, headers: Headers) -> Ticket:
+    async def _go_on(self, asked: "Asked", relay: Relay, watcher: "Watcher") -> Relay:
+        """Nobody has answered yet, and other servers are left: admit the call for those, and let them try."""
+        if watcher.gone:
+            relay.problem = None
+            return relay
+        try:
+            ticket = await self._admit(asked, [], tried=relay.tried)
+        except ApiError:
+            await relay.fail(relay.problem or envelope.UPSTREAM_FAILED)
+            return relay
+        relay = relay.followed_by(ticket)
+        watcher.watch(relay)
+        await relay.run()
+        return relay
+
+    async def _admit(
+        self, asked: "Asked", headers: Headers, *, tried: frozenset[int] = frozenset()
+    ) -> Ticket:
         """Choose servers and take the hold; again when the choice was made from a stale copy."""
+        call = asked.call
         for _ in range(STALE_TRIES):
             arrived_s = time.monotonic()
             try:
-                offers, free_local = self._choose(call)
+                choice = self._choose(asked, tried)
             except ApiError:
-                await self._authenticate(digest)
+                await self._authenticate(asked.digest)
                 await self._refresh(arrived_s)  # it may have been registered this moment
-                offers, free_local = self._choose(call)
+                choice = self._choose(asked, tried)
             application = admission.apply(
-                digest, call, offers, free_local=free_local, output_max=self._config.output_tokens_max
+                asked.digest, call, choice, output_max=self._config.output_tokens_max
             )
             verdict = await self._ask(application)
             if verdict.status != "stale":
@@ -210,48 +253,15 @@ class Gateway:
         return Ticket(
             charge=application.charge,
             customer=verdict.customer,
-            offers=tuple(offers),
+            choice=choice,
             input_max=application.input_max,
             output_max=verdict.output_max,
         )
 
-    def _choose(self, call: Call) -> tuple[list[LiveOffer], bool]:
-        """The servers to try, in order, and whether the operator's own serve this call free of charge."""
-        simple = False
-        kinds: tuple[str, ...] = ("hoster", "local", "cloud")
-        if call.model == AUTO and call.endpoint != wire.EMBEDDINGS:
-            simple = complexity.is_simple(call)
-            kinds = ("local", "hoster", "cloud") if simple else ("hoster", "cloud")
-            ceiling = self._config.auto_max_price
-            known = [
-                offer
-                for offer in self._directory.all_offers()
-                if offer.kind in kinds and offer.price_in <= ceiling and offer.price_out <= ceiling
-            ]
-        else:
-            known = list(self._directory.offers(call.model))
-            if not known:
-                raise ApiError(envelope.MODEL_NOT_FOUND)
-            known = [offer for offer in known if self._load.offers(offer.offer_id, call.endpoint)]
-            if not known:
-                raise ApiError(envelope.UNSUPPORTED)
-        self._load.share = self._directory.processes
-        prompt_tokens = metering.prompt_estimate(call, 4.0)
-        fit, reasons = choice.fit(
-            known, call, self._load.reading, prompt_tokens=prompt_tokens, share=self._directory.processes
-        )
-        chosen = choice.order(
-            fit,
-            call,
-            self._load.reading,
-            prompt_tokens=prompt_tokens,
-            seed=getrandbits(64),
-            most=self._config.attempts_max,
-            kinds=kinds,
-        )
-        if not chosen:
-            raise ApiError(nobody(set(reasons.values())))
-        return chosen, simple
+    def _choose(self, asked: "Asked", tried: frozenset[int]) -> Choice:
+        if asked.target is not None and not tried:
+            return self._chooser.choose_target(asked.call, asked.target, self._config.test_price_max)
+        return self._chooser.choose(asked.call, asked.seed, tried=tried)
 
     async def _authenticate(self, digest: bytes) -> None:
         verdict = await self._ask(admission.introduce(digest))
@@ -278,6 +288,15 @@ class Gateway:
         return hmac.digest(self._config.secret.encode(), text.encode(), "sha256").hex()[:32]
 
 
+class Asked(NamedTuple):
+    """A call with what its choice depends on. target: the one server that a test of ours is for."""
+
+    call: Call
+    digest: bytes
+    seed: int
+    target: int | None
+
+
 class ClientGone(Exception):
     """The client hung up before its request was complete."""
 
@@ -289,13 +308,20 @@ async def refuse(problem: Problem, headers: Headers, send: Send) -> None:
 class Watcher:
     """Tells the relay when the client hangs up. It starts a little late, so that quick answers do without its task."""
 
-    __slots__ = ("_receive", "_relay", "_task", "_timer")
+    __slots__ = ("_receive", "_relay", "_task", "_timer", "gone")
 
     def __init__(self, receive: Receive, relay: Relay) -> None:
         self._receive = receive
         self._relay = relay
         self._task: asyncio.Task[None] | None = None
         self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+        self.gone = False
+
+    def watch(self, relay: Relay) -> None:
+        """From now on tell this one; at once, when the client is gone already."""
+        self._relay = relay
+        if self.gone:
+            relay.hang_up()
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -308,13 +334,23 @@ class Watcher:
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+        self.gone = True
         self._relay.hang_up()
 
 
-def read_headers(scope: Scope) -> tuple[str, int]:
-    """(API key, announced body bytes). The key's layout is checked here, before anything is spent on it."""
+class Head(NamedTuple):
+    """What the headers say: API key, announced body bytes, whether to explain, for which server a test is."""
+
+    key: str
+    length: int
+    explain: bool
+    target: bytes
+
+
+def read_headers(scope: Scope) -> Head:
+    """The key's layout is checked here, before anything is spent on it."""
     authorization: bytes | None = None
-    length = 0
+    length, explain, target = 0, False, b""
     for name, value in scope["headers"]:
         if name == b"authorization":
             if authorization is not None:
@@ -326,13 +362,17 @@ def read_headers(scope: Scope) -> tuple[str, int]:
             length = int(value)
         elif name == b"content-encoding" and value.lower() != b"identity":
             raise ApiError(envelope.MALFORMED.because("Send the body without Content-Encoding."))
+        elif name == EXPLAIN_HEADER:
+            explain = value.strip() in (b"1", b"true")
+        elif name == TARGET_HEADER:
+            target = value
     if not authorization:
         raise ApiError(envelope.NO_KEY)
     scheme, _, key = authorization.decode("latin-1").partition(" ")
     key = key.strip()
     if scheme.lower() != "bearer" or not keys.is_well_formed(key):
         raise ApiError(envelope.BAD_KEY)
-    return key, length
+    return Head(key, length, explain, target)
 
 
 async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
@@ -346,24 +386,3 @@ async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
         raise ClientGone
     wire.check_size(len(body), body_bytes_max)
     return body
-
-
-def nobody(reasons: set[str]) -> Problem:
-    """The problem when no server fits; it names the customer's own filter when that is what emptied the set."""
-    if reasons == {"context"}:
-        return envelope.MALFORMED.because(
-            "The prompt is longer than any server's context window.", param="messages"
-        )
-    own = {
-        "privacy": "`privacy_mode`",
-        "denied": "`deny_hosters`",
-        "not_allowed": "`allow_hosters`",
-        "not_trusted": "`trusted_only`",
-        "max_price": "`max_price`",
-    }
-    wishes = sorted(own[reason] for reason in reasons if reason in own)
-    if wishes:
-        return envelope.NO_SERVER.because(
-            f"No server is left after {' and '.join(wishes)}. Loosen that, or try again later."
-        )
-    return envelope.NO_SERVER

@@ -6,14 +6,21 @@ choice + 32 for each tool call, and never above max_tokens. Without a claim the 
 """
 
 import math
+import zlib
 from typing import Any
 
 from routing.wire import BadAnswer, Call
 
+BYTES_PER_TOKEN_PRIOR = 4.0  # of English; what is known of a model comes with each offer
 SLACK = 1.25
 SLACK_TOKENS = 16
 TOOL_CALL_TOKENS = 32
 TOKENS_MAX = 10**7
+ODD_SIGNS = (
+    "\u0120",
+    "\u010a",
+    "\ufffd",
+)  # Ġ and Ċ of byte-level tokenizers, and what undecodable bytes become
 
 
 def prompt_estimate(call: Call, bytes_per_token: float) -> int:
@@ -38,14 +45,18 @@ class Meter:
     """Watches one answer pass: how much text, how many tool calls, what is finished, what the server claims."""
 
     __slots__ = (
-        "_choices_max", "_finished", "_seen", "_takes_tools", "_tool_calls", "claimed_input", "claimed_output",
-        "output_bytes",
+        "_choices_max", "_finished", "_seen", "_takes_tools", "_tool_calls", "arguments", "claimed_input",
+        "claimed_output", "cut_off", "digest", "odd_text", "output_bytes",
     )  # fmt: skip
 
     def __init__(self, call: Call) -> None:
         self._choices_max = call.choices
         self._takes_tools = bool(call.payload.get("tools") or call.payload.get("functions"))
         self.output_bytes = 0
+        self.digest = 0  # of all text, in the order it came
+        self.odd_text = False  # a tokenizer's own signs, or replacement characters
+        self.cut_off = False  # a choice ended for its length
+        self.arguments: dict[tuple[int, int], list[str]] = {}  # of tool calls, piece by piece
         self.claimed_input: int | None = None
         self.claimed_output: int | None = None
         self._tool_calls: set[tuple[int, int]] = set()  # (choice, place in it)
@@ -68,15 +79,16 @@ class Meter:
             if type(index) is not int or not 0 <= index < self._choices_max:
                 raise BadAnswer("a choice that was not asked for")
             self._seen.add(index)
-            if choice.get("finish_reason"):
+            if reason := choice.get("finish_reason"):
                 self._finished.add(index)
+                self.cut_off = self.cut_off or reason == "length"
             content = choice.get("delta") or choice.get("message")
             if content is not None:
                 if not isinstance(content, dict):
                     raise BadAnswer("a message that is no object")
                 self._see_message(index, content)
-            elif isinstance(text := choice.get("text"), str):
-                self.output_bytes += len(text) if text.isascii() else len(text.encode())
+            else:
+                self._count(choice.get("text"))
 
     @property
     def finished(self) -> bool:
@@ -146,10 +158,17 @@ class Meter:
         if not isinstance(function, dict) or type(place) is not int:
             raise BadAnswer("a tool call without a function")
         self._count(function.get("name"))
-        self._count(function.get("arguments"))
+        arguments = function.get("arguments")
+        self._count(arguments)
         if self._takes_tools:
             self._tool_calls.add((choice, place))
+            if isinstance(arguments, str):
+                self.arguments.setdefault((choice, place), []).append(arguments)
 
     def _count(self, text: Any) -> None:
         if isinstance(text, str):
-            self.output_bytes += len(text) if text.isascii() else len(text.encode())
+            data = text.encode()
+            self.output_bytes += len(data)
+            self.digest = zlib.crc32(data, self.digest)
+            if len(data) > len(text) and any(sign in text for sign in ODD_SIGNS):
+                self.odd_text = True

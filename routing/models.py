@@ -50,7 +50,9 @@ class InferenceRequest(models.Model):
     cost_nanos = models.BigIntegerField()
     ttft_ms = models.IntegerField(null=True)
     latency_ms = models.IntegerField()
-    flags = models.SmallIntegerField(default=0, help_text="what looked wrong with the answer: routing.suspicion")
+    flags = models.SmallIntegerField(
+        default=0, help_text="what looked wrong with the answer: routing.suspicion"
+    )
     explanation = models.JSONField(null=True, help_text="why this server: of failures, and of a sample")
 
     class Meta:

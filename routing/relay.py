@@ -7,6 +7,7 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 import asyncio
 import contextlib
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,11 @@ import orjson
 import structlog
 
 from accounts import envelope
+from accounts.envelope import Problem
 from hosting.offers import LiveOffer
-from routing import metering, wire
+from routing import metering, suspicion, wire
 from routing.batching import Unreachable
+from routing.chooser import Choice
 from routing.crashpoints import reach
 from routing.delivery import Delivery
 from routing.metering import Meter
@@ -35,6 +38,8 @@ OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
 ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
 MIDWAY = "The server failed while it answered. Nothing was charged; try again."
 SERVERS_USAGE_FIELDS = ("prompt_tokens_details", "completion_tokens_details")
+EXPLAINED_ONE_IN = 64  # successes whose explanation is kept
+MORE_SERVERS_S = 10.0  # after that long, a customer is rather told that it failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,13 @@ class Ticket:
 
     charge: str
     customer: int
-    offers: tuple[LiveOffer, ...]
+    choice: Choice
     input_max: int
     output_max: int  # per choice
+
+    @property
+    def offers(self) -> list[LiveOffer]:
+        return self.choice.offers
 
 
 class ClientStalled(Exception):
@@ -62,7 +71,11 @@ class Relay:
         ticket: Ticket,
         delivery: Delivery,
         end_user: Callable[..., str],
+        *,
+        explain: bool = False,
+        before: "Relay | None" = None,
     ) -> None:
+        """explain: the answer says why its server was chosen. before: the relay whose servers all failed before."""
         self._traffic = traffic
         self._call = call
         self._ticket = ticket
@@ -70,7 +83,8 @@ class Relay:
         self._end_user = end_user
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
-        self._started_at = self._loop.time()
+        self._explain = explain
+        self._started_at: float = before._started_at if before else self._loop.time()
         self._meter = Meter(call)
         self._position = 0  # of the server that is asked now, from 1
         self._answered = False  # it sent good headers
@@ -82,20 +96,44 @@ class Relay:
         self._events = 0  # of the server's stream; comments are none
         self._ttft_ms: int | None = None
         self._failed: list[int] = []
+        self._attempts: list[dict[str, Any]] = before._attempts if before else []
+        self.tried: frozenset[int] = before.tried if before else frozenset()
+        self.problem: Problem | None = (
+            None  # what the customer is to be told unless other servers serve the call
+        )
         self._early: list[bytes] = []  # before the first content: role chunks
         self._last: list[bytes] = []  # from the finishing chunk on
+        self._output_told = 0
+        self._prompt_digest = 0
+        self._flags = 0
+        self._called: object = None  # what the server calls its model
         self._created = int(time.time())
         self._shell: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
 
+    def followed_by(self, ticket: Ticket) -> "Relay":
+        """The relay that goes on with other servers, where all of this one's failed."""
+        return Relay(
+            self._traffic,
+            self._call,
+            ticket,
+            self._delivery,
+            self._end_user,
+            explain=self._explain,
+            before=self,
+        )
+
     def hang_up(self) -> None:
         """The client went away: stop at once, wherever we are."""
-        if not self._delivery.over and self._task is not None:
+        if self.problem is None and not self._delivery.over and self._task is not None:
             self._hung_up = True
             self._task.cancel()
 
     async def run(self) -> None:
-        """Serve the request. Every way out has booked an ending."""
+        """Serve the request. Every way out has booked an ending.
+
+        With `problem` set afterwards nothing was sent yet, and other servers may be asked.
+        """
         self._traffic.active += 1
         if self._call.stream:
             self._traffic.streams.add(self._delivery)
@@ -115,7 +153,7 @@ class Relay:
             self._book(quote=0, outcome="platform_fault")  # changes nothing where another ending was booked
             await self._delivery.fail(envelope.PLATFORM_FAULT)
         finally:
-            self._delivery.over = True
+            self._delivery.over = self.problem is None
             self._traffic.active -= 1
             self._traffic.streams.discard(self._delivery)
 
@@ -140,10 +178,12 @@ class Relay:
         for position, offer in enumerate(self._ticket.offers, 1):
             if position > 1 and not self._may_retry(deadline):
                 return failure
-            if not self._traffic.load.has_room(offer.server_id, offer.slots):
+            if not self._takes(offer, last=position == len(self._ticket.offers)):
                 failure = failure or Failure("no free slot", neutral=True, retry_after_s=1)
                 continue
             self._position = position
+            self.tried |= {offer.server_id}
+            began = self._loop.time()
             self._traffic.load.begin(offer.server_id)
             self._traffic.retrying += position > 1
             try:
@@ -152,12 +192,19 @@ class Relay:
                 failure = caught
                 self._note_failure(offer, caught)
             else:
-                self._traffic.load.served(offer.server_id, self._ttft_ms or 0)
+                self._note_success(offer, began)
                 return None
             finally:
                 self._traffic.load.end(offer.server_id)
                 self._traffic.retrying -= position > 1
         return failure
+
+    def _takes(self, offer: LiveOffer, *, last: bool) -> bool:
+        """Whether the server takes a request now; as the last one also if it failed a moment ago."""
+        load = self._traffic.load
+        return load.takes(offer.server_id, offer.slots) or (
+            last and load.can_try(offer.server_id, offer.slots)
+        )
 
     def _may_retry(self, deadline: float) -> bool:
         """Only while nothing was sent to the client; forgets what the failed attempt counted."""
@@ -179,12 +226,11 @@ class Relay:
             else None
         )
         prompt_tokens = metering.prompt_estimate(call, offer.bytes_per_token)
+        self._output_told = min(self._ticket.output_max, max(offer.context_window - prompt_tokens, 1))
         body = wire.encode_request(
-            call,
-            upstream_name=offer.upstream_name,
-            output_max=min(self._ticket.output_max, max(offer.context_window - prompt_tokens, 1)),
-            user=user,
+            call, upstream_name=offer.upstream_name, output_max=self._output_told, user=user
         )
+        self._prompt_digest = zlib.crc32(body)
         # A whole answer's headers come when all of it is written, so only the total limits it.
         limit = asyncio.timeout_at(
             min(deadline, self._loop.time() + bounds.first_byte_s) if call.stream else deadline
@@ -294,6 +340,7 @@ class Relay:
             shell["choices"] = choices
             if isinstance(fingerprint := value.get("system_fingerprint"), str):
                 shell["system_fingerprint"] = fingerprint[:100]
+            self._called = value.get("model")
             event = wire.event(shell)
             if self._meter.finished_all(self._call.choices):
                 self._last.append(event)
@@ -344,6 +391,7 @@ class Relay:
             raise BadAnswer("an empty answer")
         self._shell = self._make_shell(offer, OBJECTS[self._call.endpoint])
         self._shell["choices"] = choices
+        self._called = value.get("model")
         if isinstance(fingerprint := value.get("system_fingerprint"), str):
             self._shell["system_fingerprint"] = fingerprint[:100]
 
@@ -371,15 +419,19 @@ class Relay:
         usage = self._usage_block(input_tokens, output_tokens)
         if self._call.stream:
             last = self._early + self._last
-            if self._call.wants_usage:
+            if self._call.wants_usage or self._explain:
                 self._shell["choices"] = []
-                last.append(wire.event({**self._shell, "usage": usage}))
+                last.append(
+                    wire.event(
+                        {**self._shell, **({"usage": usage} if self._call.wants_usage else {}), **self._why()}
+                    )
+                )
             last.append(wire.DONE)
             reach("before_last_bytes", self._traffic.crash_at)
             await self._delivery.end(b"".join(last))
         else:
             reach("before_last_bytes", self._traffic.crash_at)
-            await self._delivery.whole(200, orjson.dumps({**self._shell, "usage": usage}))
+            await self._delivery.whole(200, orjson.dumps({**self._shell, "usage": usage, **self._why()}))
         reach("last_bytes_sent", self._traffic.crash_at)
 
     async def _refuse(self, refused: Refused) -> None:
@@ -409,7 +461,20 @@ class Relay:
             problem = envelope.UPSTREAM_INVALID
         else:
             problem = envelope.UPSTREAM_FAILED
-        await self._delivery.fail(problem)
+        if (
+            failure.unsupported
+            or self._elapsed_ms() > MORE_SERVERS_S * 1_000
+            or not self._traffic.may_retry()
+        ):
+            await self.fail(problem)
+        else:
+            self.problem = problem
+
+    async def fail(self, problem: Problem) -> None:
+        """Tell the customer; with the reasons, when it asked for them."""
+        self.problem = None
+        await self._delivery.fail(problem, self._why())
+        self._delivery.over = True
 
     def _cap(self) -> None:
         """Our limit of size or time: end the stream properly; what was relayed is paid."""
@@ -471,8 +536,19 @@ class Relay:
                 ttft_ms=self._ttft_ms,
                 latency_ms=self._elapsed_ms(),
                 failed_servers=tuple(self._failed),
+                flags=self._flags,
+                explanation=self._explanation() if self._is_explained(quote > 0) else None,
             )
         )
+
+    def _is_explained(self, success: bool) -> bool:
+        return not success or self._ticket.choice.seed % EXPLAINED_ONE_IN == 0
+
+    def _explanation(self) -> dict[str, Any]:
+        return {**self._ticket.choice.explanation(), "attempts": self._attempts}
+
+    def _why(self) -> dict[str, Any]:
+        return {"neuralgate": {"explanation": self._explanation()}} if self._explain else {}
 
     async def _relay(self, data: bytes) -> None:
         if not self._delivery.began:
@@ -518,9 +594,43 @@ class Relay:
             self._traffic.load.not_offered(offer.offer_id, self._call.endpoint)
         if failure.retry_after_s is not None:
             self._traffic.load.paused(offer.server_id, failure.retry_after_s)
+        self._note_attempt(offer, failure.cause)
         if not failure.neutral:
             self._failed.append(offer.server_id)
             self._traffic.load.failed(offer.server_id, at_once=failure.locked_out)
+
+    def _note_success(self, offer: LiveOffer, began: float) -> None:
+        meter, latency_ms = self._meter, (self._loop.time() - began) * 1_000
+        ttft_ms = None
+        if self._call.stream and self._ttft_ms is not None:
+            ttft_ms = max(self._ttft_ms - (began - self._started_at) * 1_000, 0.0)
+        output_tokens = meter.output_estimate(offer.bytes_per_token)
+        self._traffic.load.served(
+            offer.server_id, latency_ms=latency_ms, output_tokens=output_tokens, ttft_ms=ttft_ms
+        )
+        self._note_attempt(offer, "served")
+        self._flags = suspicion.flags(
+            meter,
+            output_told=self._output_told,
+            writing_ms=latency_ms - (ttft_ms or 0.0),
+            bytes_per_token=offer.bytes_per_token,
+        ) | self._traffic.memory.flags(
+            offer.offer_id,
+            prompt=self._prompt_digest,
+            meter=meter,
+            called=self._called,
+            fingerprint=self._shell.get("system_fingerprint"),
+        )
+
+    def _note_attempt(self, offer: LiveOffer, outcome: str) -> None:
+        self._attempts.append(
+            {
+                "server": offer.server_id,
+                "owner": offer.owner,
+                "outcome": outcome,
+                "after_ms": self._elapsed_ms(),
+            }
+        )
 
     def _elapsed_ms(self) -> int:
         return round((self._loop.time() - self._started_at) * 1_000)

@@ -1,7 +1,9 @@
 """The second trip: book what was served, give back what was not. Belongs to the process, not to a response."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import orjson
 
 from routing.batching import Batcher, Connection, literal, quoted
 
@@ -9,7 +11,8 @@ SETTLE = """
 -- everything is found by primary key; see the functions of billing's and routing's migrations
 SELECT * FROM routing_settle(%s::uuid[], %s::int[], %s::bigint[], %s::bigint[], %s::text[], %s::int, %s::text[],
     %s::text[], %s::text[], %s::bigint[], %s::text[], %s::boolean[], %s::boolean[], %s::int[], %s::bigint[],
-    %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::text[])
+    %s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::text[], %s::int[],
+    %s::text[])
 """
 
 
@@ -36,6 +39,8 @@ class Ending(NamedTuple):
     ttft_ms: int | None
     latency_ms: int
     failed_servers: tuple[int, ...]
+    flags: int = 0
+    explanation: dict[str, Any] | None = None
 
 
 class Receipt(NamedTuple):
@@ -83,6 +88,13 @@ class Settlement(Batcher[Ending, Receipt]):
                 literal([row.ttft_ms for row in rows]),
                 literal([row.latency_ms for row in rows]),
                 quoted([literal(row.failed_servers) for row in rows]),
+                literal([row.flags for row in rows]),
+                quoted(
+                    [
+                        None if row.explanation is None else orjson.dumps(row.explanation).decode()
+                        for row in rows
+                    ]
+                ),
             ),
         )
         return [Receipt(status, gross) for _, status, gross in await cursor.fetchall()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from routing.delivery import Delivery
 from routing.load import Load
 from routing.settlement import Settlement
+from routing.suspicion import Memory
 from routing.upstream import Upstreams
 
 RETRIES_FREE = 100  # active requests up to which every failure may be tried again; above, a fifth of them
@@ -34,6 +35,7 @@ class Traffic:
     bounds: Bounds
     crash_at: str
     comment_every_s: float
+    memory: Memory = field(default_factory=Memory)
     streams: set[Delivery] = field(default_factory=set)
     active: int = 0
     retrying: int = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from accounts.envelope import MALFORMED, TOO_LARGE, ApiError, Problem
+from accounts.envelope import MALFORMED, TOO_LARGE, ApiError
 
 CHAT, COMPLETIONS, EMBEDDINGS = "chat", "completions", "embeddings"
 MODEL_CHARS_MAX = 200
@@ -53,6 +53,14 @@ class Preferences:
     deny_hosters: frozenset[str] = frozenset()
     max_price_in: int | None = None
     max_price_out: int | None = None
+
+    @property
+    def are_plain(self) -> bool:
+        """Nothing in them needs more than a draw by weight."""
+        return self is NO_PREFERENCES or (
+            self.tier != "cheapest"
+            and self == Preferences(tier=self.tier, fallback_models=self.fallback_models)
+        )
 
 
 NO_PREFERENCES = Preferences()
@@ -180,10 +188,6 @@ def encode_answer(value: dict[str, Any]) -> bytes:
 
 def event(value: dict[str, Any]) -> bytes:
     return b"data: " + encode_answer(value) + b"\n\n"
-
-
-def error_event(problem: Problem) -> bytes:
-    return event(problem.content())
 
 
 DONE = b"data: [DONE]\n\n"
