@@ -1,0 +1,159 @@
+"""What is done to a hoster, by a published rule or by a person: always with a reason, always with a way back.
+
+It acts on the next request in every process: a trigger raises the versions of the hoster's servers, and the admission
+compares them. docs/hosting.md is the policy that hosters read.
+"""
+
+from typing import Any
+
+from django.db import transaction
+from django.db.models.functions import Now
+
+from accounts.models import User
+from hosting import emails
+from hosting.models import HostedModel, Hoster, ModerationAction, Server
+
+Kind = ModerationAction.Kind
+Status = Hoster.Status
+
+STATUS_AFTER = {
+    Kind.WARN: Status.WARNED,
+    Kind.PROBATION: Status.PROBATION,
+    Kind.SUSPEND: Status.SUSPENDED,
+    Kind.DEACTIVATE: Status.DEACTIVATED,
+    Kind.REINSTATE: Status.ACTIVE,
+}
+SEVERITY = (Status.ACTIVE, Status.WARNED, Status.PROBATION, Status.SUSPENDED, Status.DEACTIVATED)
+REASON_CHARS_MAX = 2_000
+ANSWER_CHARS_MAX = 4_000
+
+
+class ModerationRefused(Exception):
+    """It cannot be done; the words say what is missing."""
+
+
+def act(
+    kind: ModerationAction.Kind,
+    hoster: Hoster,
+    *,
+    reason: str,
+    rule: str = "",
+    actor: User | None = None,
+    evidence: dict[str, Any] | None = None,
+    server: Server | None = None,
+) -> ModerationAction | None:
+    """Change the hoster's standing, or with Kind.NOTICE only tell it something; the hoster gets a mail.
+
+    Either a rule or a person (`actor`) does it. A rule never lifts or softens what stands, and says nothing twice:
+    None is returned when the hoster is treated as strictly already. Raises ModerationRefused.
+    """
+    reason = _checked(reason, rule, actor)
+    with transaction.atomic():
+        row = Hoster.objects.select_for_update(no_key=True).get(pk=hoster.pk)
+        before = Status(row.status)
+        after = STATUS_AFTER.get(kind, before)
+        if actor is None and kind != Kind.NOTICE and SEVERITY.index(after) <= SEVERITY.index(before):
+            return None
+        action = ModerationAction.objects.create(
+            hoster=row, server=server, kind=kind, rule=rule, reason=reason, evidence=evidence or {}, actor=actor,
+            status_before=before, status_after=after,
+        )  # fmt: skip
+        if kind != Kind.NOTICE:
+            Hoster.objects.filter(pk=row.pk).update(
+                status=after, status_reason="" if after == Status.ACTIVE else reason
+            )
+        transaction.on_commit(lambda: _tell(action))
+    hoster.refresh_from_db(fields=["status", "status_reason"])
+    return action
+
+
+def deactivate_offer(
+    offer: HostedModel,
+    *,
+    reason: str,
+    rule: str = "",
+    actor: User | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> ModerationAction | None:
+    """Take one model of one server off the market; None when it is off already. Raises ModerationRefused."""
+    return _switch_offer(offer, Kind.DEACTIVATE, reason, rule, actor, evidence)
+
+
+def reinstate_offer(
+    offer: HostedModel,
+    *,
+    reason: str,
+    rule: str = "",
+    actor: User | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> ModerationAction | None:
+    """Put a deactivated model back on the market; None when it is there. Raises ModerationRefused."""
+    return _switch_offer(offer, Kind.REINSTATE, reason, rule, actor, evidence)
+
+
+def ask_for_retest(offer: HostedModel) -> None:
+    """The owner of a deactivated model asks for a new round of questions. Raises ModerationRefused."""
+    changed = HostedModel.objects.filter(
+        pk=offer.pk, deactivated_at__isnull=False, retest_at__isnull=True
+    ).update(retest_at=Now(), next_question_at=Now())
+    if not changed:
+        raise ModerationRefused(f"{offer.model_id} is not deactivated, or its new test has begun already.")
+
+
+def answer(action: ModerationAction, text: str) -> None:
+    """What the hoster says to it, once; the operator hears of it. Raises ModerationRefused."""
+    text = text.strip()
+    if not 1 <= len(text) <= ANSWER_CHARS_MAX:
+        raise ModerationRefused(f"An answer has 1 to {ANSWER_CHARS_MAX:,} characters.")
+    changed = ModerationAction.objects.filter(pk=action.pk, answered_at__isnull=True).update(
+        answer=text, answered_at=Now()
+    )
+    if not changed:
+        raise ModerationRefused("This was answered already. Write to the operator if more is to be said.")
+    action.refresh_from_db(fields=["answer", "answered_at"])
+    emails.answered(action)
+
+
+def _switch_offer(
+    offer: HostedModel,
+    kind: ModerationAction.Kind,
+    reason: str,
+    rule: str,
+    actor: User | None,
+    evidence: dict[str, Any] | None,
+) -> ModerationAction | None:
+    reason = _checked(reason, rule, actor)
+    off = kind == Kind.DEACTIVATE
+    with transaction.atomic():
+        changed = HostedModel.objects.filter(pk=offer.pk, deactivated_at__isnull=off).update(
+            deactivated_at=Now() if off else None,
+            deactivated_reason=reason if off else "",
+            retest_at=None,
+        )
+        if not changed:
+            return None
+        hoster = offer.server.hoster
+        if hoster is None:
+            raise ModerationRefused("Only hosters are moderated; the operator's own models are switched off.")
+        action = ModerationAction.objects.create(
+            hoster=hoster, server=offer.server, offer=offer, kind=kind, rule=rule, reason=reason,
+            evidence=evidence or {}, actor=actor, status_before=hoster.status, status_after=hoster.status,
+        )  # fmt: skip
+        transaction.on_commit(lambda: _tell(action))
+    offer.refresh_from_db(fields=["deactivated_at", "deactivated_reason", "retest_at"])
+    return action
+
+
+def _tell(action: ModerationAction) -> None:
+    emails.moderated(action)
+    if action.rule:
+        emails.noticed(action)
+
+
+def _checked(reason: str, rule: str, actor: User | None) -> str:
+    reason = reason.strip()
+    if not 1 <= len(reason) <= REASON_CHARS_MAX:
+        raise ModerationRefused(f"Say why, in 1 to {REASON_CHARS_MAX:,} characters: the hoster reads it.")
+    if (actor is None) == (rule == ""):
+        raise ModerationRefused("Either a rule or a person does this, not both and not nobody.")
+    return reason
