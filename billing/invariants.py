@@ -123,6 +123,51 @@ PAYER = Invariant(
      WHERE a.customer_id IS DISTINCT FROM k.customer_id OR a.customer_id IS NULL
     """,
 )
+# What posted charges come to after their reversals; `payable` is what somebody had paid for of `net`.
+STANDING = """
+    standing AS (
+        SELECT c.id, c.key_id, c.spend_window, c.payee[c.quote] AS payee, c.fee_bps, c.matures_at,
+               c.gross_nanos - coalesce(b.net + b.fee, 0) AS gross, c.fee_nanos - coalesce(b.fee, 0) AS fee,
+               c.net_nanos - coalesce(b.net, 0) AS net, c.payable_nanos - coalesce(b.payable, 0) AS payable
+          FROM billing_charge c
+          LEFT JOIN (SELECT charge,
+                            coalesce(sum(amount_nanos) FILTER (WHERE tag = 3), 0) AS net,
+                            coalesce(sum(earned_nanos + bought_nanos) FILTER (WHERE tag = 3), 0) AS payable,
+                            coalesce(sum(amount_nanos) FILTER (WHERE tag = 4), 0) AS fee
+                       FROM (SELECT *, get_byte(uuid_send(id), 15) AS tag FROM billing_transfer
+                              WHERE kind = 'refund') AS refund
+                      GROUP BY charge) AS b ON b.charge = c.id
+         WHERE c.state = 'posted'
+    )
+"""
+REVERSED = Invariant(
+    "a refund is a part of one transfer of its charge, back the way it went, earned money first",
+    """
+    SELECT 'transfer ' || r.id,
+           format('%s (earned %s, bought %s) from %s to %s for charge %s; what it gives back moved %s',
+                  r.amount_nanos, r.earned_nanos, r.bought_nanos, r.debit_id, r.credit_id, r.charge,
+                  coalesce(format('%s (earned %s, bought %s) from %s to %s', t.amount_nanos, t.earned_nanos,
+                                  t.bought_nanos, t.debit_id, t.credit_id), 'nothing'))
+      FROM billing_transfer r
+      LEFT JOIN billing_transfer t ON t.id = CASE r.id
+                WHEN billing_transfer_id(r.charge, 3) THEN billing_transfer_id(r.charge, 1)
+                WHEN billing_transfer_id(r.charge, 4) THEN billing_transfer_id(r.charge, 2) END
+     WHERE r.kind = 'refund' AND NOT coalesce(
+           (r.debit_id, r.credit_id) = (t.credit_id, t.debit_id) AND r.amount_nanos <= t.amount_nanos
+           AND r.earned_nanos = least(r.amount_nanos, t.earned_nanos)
+           AND r.bought_nanos = least(r.amount_nanos - r.earned_nanos, t.bought_nanos), false)
+    """,
+)
+SPLIT = Invariant(
+    "what stays of a reversed charge is split like any charge",
+    f"""
+    WITH {STANDING}
+    SELECT 'charge ' || s.id, format('gross %s, fee %s, net %s are left', s.gross, s.fee, s.net)
+      FROM standing s
+     WHERE s.fee <> CASE s.payee WHEN 0 THEN s.gross ELSE div(s.gross * s.fee_bps, 10000) END
+        OR s.payable NOT BETWEEN 0 AND s.net
+    """,
+)
 DIRECTIONS = Invariant(
     "money moves only between the kinds of accounts that its transfer allows",
     """
@@ -130,10 +175,11 @@ DIRECTIONS = Invariant(
            format('%s of %s from %s %s to %s %s', t.kind, t.amount_nanos, d.kind, d.id, c.kind, c.id)
       FROM billing_transfer t
       JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
-     WHERE (t.kind IN ('grant', 'sale', 'charge', 'fee', 'release') AND (t.kind, d.kind, c.kind) NOT IN (
+     WHERE (t.kind, d.kind, c.kind) NOT IN (
             ('grant', 'platform_promotions', 'customer'), ('sale', 'platform_sales', 'customer'),
             ('charge', 'customer', 'hoster_pending'), ('fee', 'customer', 'platform_fees'),
-            ('release', 'hoster_pending', 'customer')))
+            ('release', 'hoster_pending', 'customer'),
+            ('refund', 'hoster_pending', 'customer'), ('refund', 'platform_fees', 'customer'))
         OR t.kind = 'release' AND d.customer_id IS DISTINCT FROM c.customer_id
         OR t.amount_nanos <= 0 OR t.earned_nanos < 0 OR t.bought_nanos < 0
         OR t.earned_nanos + t.bought_nanos > t.amount_nanos
@@ -159,27 +205,27 @@ PENDING = Invariant(
     """,
 )
 MATURITIES = Invariant(
-    "a maturity is the sum of the charges of its minute",
-    """
+    "a maturity is the sum of what stays of the charges of its minute",
+    f"""
+    WITH {STANDING}
     SELECT 'account ' || m.account_id,
            format('at %s: %s (paid for: %s); its charges say %s (%s)',
                   m.matures_at, m.amount_nanos, m.payable_nanos, coalesce(c.net, 0), coalesce(c.payable, 0))
       FROM billing_maturity m
-      LEFT JOIN (SELECT payee[quote] AS account, matures_at,
-                        sum(net_nanos) AS net, sum(payable_nanos) AS payable
-                   FROM billing_charge WHERE state = 'posted' AND net_nanos > 0 GROUP BY 1, 2) AS c
-             ON c.account = m.account_id AND c.matures_at = m.matures_at
+      LEFT JOIN (SELECT payee, matures_at, sum(net) AS net, sum(payable) AS payable FROM standing
+                  WHERE matures_at IS NOT NULL GROUP BY payee, matures_at) AS c
+             ON c.payee = m.account_id AND c.matures_at = m.matures_at
      WHERE (m.amount_nanos, m.payable_nanos) IS DISTINCT FROM (coalesce(c.net, 0), coalesce(c.payable, 0))
     """,
 )
 NOT_EARLY = Invariant(
     "nothing was released before it matured",
-    """
+    f"""
+    WITH {STANDING}
     SELECT 'account ' || e.account,
            format('at %s it had released %s more than had matured', e.at, -min(e.rest))
       FROM (SELECT account, at, sum(amount) OVER (PARTITION BY account ORDER BY at, amount DESC) AS rest
-              FROM (SELECT payee[quote], matures_at, net_nanos FROM billing_charge
-                     WHERE state = 'posted' AND net_nanos > 0
+              FROM (SELECT payee, matures_at, net FROM standing WHERE matures_at IS NOT NULL
                     UNION ALL
                     SELECT debit_id, created_at, -amount_nanos FROM billing_transfer WHERE kind = 'release')
                    AS event (account, at, amount)) AS e
@@ -202,29 +248,32 @@ NO_STALE_HOLD = Invariant(
     """,
 )
 SPEND_WINDOWS = Invariant(
-    "what a key has spent and holds in a period is the sum of its charges",
-    """
+    "what a key has spent and holds in a period is the sum of what stays of its charges",
+    f"""
+    WITH {STANDING}
     SELECT 'key ' || coalesce(w.key_id, c.key_id),
            format('from %s: spent %s, holds %s; its charges say %s, %s',
                   coalesce(w.starts_at, c.spend_window), w.spent_nanos, w.held_nanos,
                   coalesce(c.spent, 0), coalesce(c.held, 0))
       FROM billing_spendwindow w
-      FULL JOIN (SELECT key_id, spend_window, sum(gross_nanos) FILTER (WHERE state = 'posted') AS spent,
-                        sum(hold_nanos) FILTER (WHERE state = 'held') AS held
-                   FROM billing_charge WHERE spend_window IS NOT NULL GROUP BY key_id, spend_window) AS c
+      FULL JOIN (SELECT key_id, spend_window, sum(s.gross) AS spent,
+                        sum(c.hold_nanos) FILTER (WHERE c.state = 'held') AS held
+                   FROM billing_charge c LEFT JOIN standing s USING (id, key_id, spend_window)
+                  WHERE spend_window IS NOT NULL GROUP BY key_id, spend_window) AS c
              ON c.key_id = w.key_id AND c.spend_window = w.starts_at
      WHERE (w.spent_nanos, w.held_nanos) IS DISTINCT FROM (coalesce(c.spent, 0), coalesce(c.held, 0))
     """,
 )
 FEES = Invariant(
-    "the platform earned the fees of the posted charges, nothing else",
-    """
+    "the platform earned the fees of what stays of the posted charges, nothing else",
+    f"""
+    WITH {STANDING}
     SELECT 'account ' || a.id, format('transfers say %s, charges say %s', t.amount, c.fees)
       FROM billing_ledgeraccount a,
-           (SELECT coalesce(sum(fee_nanos), 0) AS fees FROM billing_charge WHERE state = 'posted') AS c,
+           (SELECT coalesce(sum(fee), 0) AS fees FROM standing) AS c,
    LATERAL (SELECT coalesce(sum(amount_nanos) FILTER (WHERE credit_id = a.id), 0)
                    - coalesce(sum(amount_nanos) FILTER (WHERE debit_id = a.id), 0) AS amount
-              FROM billing_transfer WHERE a.id IN (credit_id, debit_id) AND kind <> 'refund') AS t
+              FROM billing_transfer WHERE a.id IN (credit_id, debit_id)) AS t
      WHERE a.kind = 'platform_fees' AND t.amount <> c.fees
     """,
 )
@@ -251,7 +300,7 @@ GUARDS = Invariant(
     UNION ALL
     SELECT 'function ' || g.name, 'missing'
       FROM unnest(ARRAY['app_now', 'billing_refuse', 'billing_transfer_id', 'billing_matures_at',
-                        'billing_spend_window', 'billing_hold', 'billing_settle', 'billing_release'])
+                        'billing_spend_window', 'billing_hold', 'billing_settle', 'billing_release', 'billing_reverse'])
            AS g (name)
      WHERE NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.proname = g.name AND pg_function_is_visible(p.oid))
     UNION ALL
@@ -275,6 +324,6 @@ GUARDS = Invariant(
 )
 
 INVARIANTS = (
-    BALANCES, NOT_OVERDRAWN, HELD, BOOKED, NOT_BOOKED_OTHERWISE, EXACT, PAYER, DIRECTIONS, PENDING,
-    MATURITIES, NOT_EARLY, NOT_OVERDUE, NO_STALE_HOLD, SPEND_WINDOWS, FEES, GUARDS,
+    BALANCES, NOT_OVERDRAWN, HELD, BOOKED, NOT_BOOKED_OTHERWISE, EXACT, PAYER, REVERSED, SPLIT, DIRECTIONS,
+    PENDING, MATURITIES, NOT_EARLY, NOT_OVERDUE, NO_STALE_HOLD, SPEND_WINDOWS, FEES, GUARDS,
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """The only writer of money outside the two trips of a request. Amounts are nanodollars."""
 
 import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -12,6 +14,7 @@ from billing.models import LedgerAccount, Transfer
 NAMESPACE = uuid.UUID(
     "6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11"
 )  # ids of transfers derived from what they are for
+REVERSALS_MAX = 500  # in one call: its locks are held for a few hundred milliseconds
 
 BOOK_CREDIT = """
 INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earned_nanos, bought_nanos, actor_id, reason)
@@ -29,6 +32,33 @@ EXPIRED = """
 -- index billing_charge_held
 SELECT id FROM billing_charge WHERE state = 'held' AND expires_at <= app_now() ORDER BY expires_at LIMIT %s
 """
+REVERSE = """
+SELECT status, gross_back, net_back
+  FROM billing_reverse(%s::uuid[], %s::bigint[], %s::bigint[], %s, %s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Reversal:
+    """A charge, and the tokens that its customer keeps paying for; with none, all of it comes back."""
+
+    charge: uuid.UUID
+    kept_input_tokens: int = 0
+    kept_output_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reversed:
+    """What one reversal did: gross came back to the customer, net of it from the hoster, the rest from the fee.
+
+    status: reversed, already, nothing, released, not_posted, missing; `billing_reverse` says what they mean.
+    Both amounts are what this very call moved: 0 for every status but reversed.
+    """
+
+    charge: uuid.UUID
+    status: str
+    gross_back_nanos: int
+    net_back_nanos: int
 
 
 def open_customer(*, user: User, tier: str = "free") -> Customer:
@@ -98,6 +128,25 @@ def release(*, rows_max: int = 1_000) -> tuple[int, int]:
         cursor.execute("SELECT released, amount FROM billing_release(%s)", [rows_max])
         released, amount_nanos = cursor.fetchone()
         return released, amount_nanos
+
+
+def reverse(*, reversals: Sequence[Reversal], reason: str, actor: User | None = None) -> list[Reversed]:
+    """Give back posted charges whose earnings are still pending, each at most once: what became of each, in order.
+
+    All or none are booked; a batch that is repeated changes nothing. The key's spending limit gets its part
+    back too. Raises ValueError for no reason or more than REVERSALS_MAX at once, IntegrityError when more
+    tokens are kept than were billed.
+    """
+    if not reason.strip():
+        raise ValueError("A reversal needs a reason.")
+    if len(reversals) > REVERSALS_MAX:
+        raise ValueError(f"At most {REVERSALS_MAX} charges can be reversed in one call.")
+    charges = [one.charge for one in reversals]
+    kept_input = [one.kept_input_tokens for one in reversals]
+    kept_output = [one.kept_output_tokens for one in reversals]
+    with connection.cursor() as cursor:
+        cursor.execute(REVERSE, [charges, kept_input, kept_output, reason, actor.pk if actor else None])
+        return [Reversed(charge, *row) for charge, row in zip(charges, cursor.fetchall(), strict=True)]
 
 
 def _credit(

@@ -10,14 +10,16 @@ PROVIDER = "hoster"
 
 STANDING = """
 -- one hoster (unique by customer), its pending account (customer, kind) and that account's maturities
--- (billing_maturity_once), one for each minute of the last 24 hours at most
+-- (billing_maturity_once), one for each minute of the last 24 hours at most, and its refunds (billing_transfer_refund)
 SELECT h.name, coalesce(sum(m.amount_nanos), 0)::bigint, min(m.matures_at),
-       coalesce(max(a.posted_nanos - a.held_nanos), 0)
+       coalesce(max(a.posted_nanos - a.held_nanos), 0),
+       (SELECT coalesce(sum(t.amount_nanos), 0)::bigint FROM billing_transfer t
+         WHERE t.debit_id = p.id AND t.kind = 'refund' AND t.created_at >= %(since)s)
   FROM hosting_hoster h
   LEFT JOIN billing_ledgeraccount a ON a.customer_id = h.customer_id AND a.kind = 'customer'
   LEFT JOIN billing_ledgeraccount p ON p.customer_id = h.customer_id AND p.kind = 'hoster_pending'
   LEFT JOIN billing_maturity m ON m.account_id = p.id
- WHERE h.customer_id = %(customer)s GROUP BY h.id
+ WHERE h.customer_id = %(customer)s GROUP BY h.id, p.id
 """
 # Each reads a range of routing_offerhour_once (server, hour, model) for each of the hoster's servers.
 OF_HOSTER = """
@@ -40,12 +42,15 @@ SELECT u.model_id, date_trunc('day', u.hour, 'UTC') AS day, {SUMS} {OF_HOSTER}
 class Statement:
     """A hoster's money. For a customer who hosts nothing: hoster None, zeros, empty lists.
 
-    total_earned is net of the fee, over the period. pending waits for its 24 hours. available is what the
-    linked customer account can spend now (posted − held): released earnings and other credit are one balance.
+    total_earned is net of the fee, over the period, as it was booked; reversed is what was taken back of
+    earnings in the period. pending waits for its 24 hours. available is what the linked customer account can
+    spend now (posted − held): released earnings and other credit are one balance. Over all time
+    total_earned = pending + frozen + released + reversed, whatever was spent or paid out of the released.
     """
 
     hoster: str | None = None
     total_earned_nanos: int = 0
+    reversed_nanos: int = 0
     pending_nanos: int = 0
     frozen_nanos: int = 0
     available_nanos: int = 0
@@ -57,17 +62,19 @@ class Statement:
 
 def statement(customer_id: int, *, days: int) -> Statement:
     """The earnings of the hoster linked to this customer, over the last `days` calendar days."""
-    standing = rows(STANDING, {"customer": customer_id})
+    until = usage.now()
+    hoster = {"customer": customer_id, "since": periods.since(until, days)}
+    standing = rows(STANDING, hoster)
     if not standing:
         return Statement()
-    name, pending_nanos, next_release_at, available_nanos = standing[0]
-    until = usage.now()
-    found = rows(BREAKDOWN, {"customer": customer_id, "since": periods.since(until, days)})
+    name, pending_nanos, next_release_at, available_nanos, reversed_nanos = standing[0]
+    found = rows(BREAKDOWN, hoster)
     models = [ModelSums(*row[2:], model_id=row[0], provider=PROVIDER) for row in found if row[1] is None]
     by_day = {row[1]: PeriodSums(*row[2:], period=row[1]) for row in found if row[1] is not None}
     return Statement(
         hoster=name,
         total_earned_nanos=sum(model.net_nanos for model in models),
+        reversed_nanos=reversed_nanos,
         pending_nanos=pending_nanos,
         available_nanos=available_nanos,
         next_release_at=next_release_at,

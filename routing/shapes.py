@@ -161,6 +161,7 @@ class Earnings(serializers.Serializer[Any]):
     hoster = serializers.CharField(source="statement.hoster", allow_null=True)
     period_days = serializers.IntegerField()
     total_earned_usd = Usd(source="statement.total_earned_nanos")
+    reversed_usd = Usd(source="statement.reversed_nanos", help_text="taken back of earnings, in the period")
     pending_usd = Usd(source="statement.pending_nanos", help_text="waits for its 24 hours")
     frozen_usd = Usd(source="statement.frozen_nanos", help_text="waits for the verdict of a dispute")
     available_usd = Usd(

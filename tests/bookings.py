@@ -8,6 +8,7 @@ from django.db import connection
 
 from billing.models import LedgerAccount
 from hosting.models import HostedModel, Server
+from tests import factories
 from tests.factories import Person
 
 BOOT = uuid.uuid4()
@@ -44,7 +45,13 @@ class Call:
 
 
 def admit(
-    who: Person, offer: HostedModel, *, input_tokens: int = 250, output_tokens: int = 250, free: bool = False
+    who: Person,
+    offer: HostedModel,
+    *,
+    input_tokens: int = 250,
+    output_tokens: int = 250,
+    free: bool = False,
+    fee_bps: int = FEE_BPS,
 ) -> Call:
     """Hold the worst case of one call at the offer's prices (or at 0, as `auto` does with a local server)."""
     server = Server.objects.get(pk=offer.server_id)  # its version may have risen since the offer was read
@@ -63,7 +70,7 @@ def admit(
         "servers": f"{{{server.pk}}}",
         "versions": f"{{{server.version}}}",
         "boot": BOOT,
-        "fee_bps": FEE_BPS,
+        "fee_bps": fee_bps,
         "expiry": HOLD_EXPIRY_S,
     }
     with connection.cursor() as cursor:
@@ -107,6 +114,14 @@ def book(
     call = admit(who, offer, free=free, **tokens)
     settle(call, latency_ms=latency_ms, **tokens)
     return call
+
+
+def spend(who: Person, nanos: int) -> None:
+    """So much less of the balance, promotional first: a request that the platform itself serves."""
+    if nanos:
+        drain = f"https://{factories.unique('drain')}.example"
+        _, offer = factories.server(drain, kind="cloud", price_in=1, price_out=0)
+        book(who, offer, input_tokens=nanos, output_tokens=0)
 
 
 def end(*endings: Ending) -> list[tuple[uuid.UUID, str, int]]:

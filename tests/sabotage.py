@@ -20,6 +20,7 @@ import hypothesis
 
 ROOT = Path(__file__).resolve().parent.parent
 BOOKS = "billing.migrations.0002_books"
+REVERSALS = "billing.migrations.0003_reversals"
 TRIPS = "routing.migrations.0002_trips"
 
 # Nets in the database below the rules that some defects break.
@@ -36,6 +37,7 @@ ENDINGS = "tests/routing/test_endings.py::"
 LIMITS = "tests/routing/test_limits.py::"
 PROMISES = "tests/routing/test_promises.py::"
 REPEATED = "tests/routing/test_repeated_trips.py::"
+REVERSING = "tests/billing/test_reversals.py::"
 SWEEPS = "tests/billing/test_tasks.py::"
 
 
@@ -134,6 +136,17 @@ DEFECTS = {
         MACHINE,
     ),
     "living_processes_swept": one("routing.tasks", "WHERE p.boot = c.boot", "WHERE false AND p.boot = c.boot", MACHINE),
+    "the_fee_is_not_given_back": one(REVERSALS, "(2, gross_back - net_back)", "(2, 0::bigint)", MACHINE),
+    "reversed_after_the_release": one(REVERSALS, "WHEN c.net_nanos > 0 AND maturity IS NULL", "WHEN false", MACHINE),
+    "reversed_money_stays_payable": one(
+        REVERSALS, "payable_nanos = m.payable_nanos - payable_back",
+        "payable_nanos = least(m.payable_nanos, m.amount_nanos - net_back)",
+        REVERSING + "test_kept_and_given_back_are_the_charge_for_any_amounts",
+    ),
+    "promotional_credit_comes_back_as_bought": one(
+        REVERSALS, "bought_nanos = a.bought_nanos + bought_back",
+        "bought_nanos = a.bought_nanos + gross_back - earned_back", MACHINE,
+    ),
     # -------------------------------------------------------------------------------------------- the admission
     "hold_without_enough_credit": one(TRIPS, "WHEN o_hold[n] > room THEN CASE", "WHEN false THEN CASE", MACHINE),
     "each_call_of_a_batch_sees_the_whole_balance": one(

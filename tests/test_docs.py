@@ -315,6 +315,7 @@ class Example:
         self.hosters: dict[str, Any] = {}
         self.call: bookings.Call | None = None
         self.admission = ""
+        self.reversal: ledger.Reversed | None = None
         self.compared = 0
 
     def run(self, body: str) -> None:
@@ -337,7 +338,7 @@ class Example:
         self.people[name] = owner
         if earned:
             self.earn(owner, self.hosters[name], earned)
-        spend(owner, 5_000_000_000 - promotional)
+        bookings.spend(owner, 5_000_000_000 - promotional)
         if bought:
             ledger.sell(customer=owner.customer, amount_nanos=bought, reference="example", reason="test")
         account = owner.account
@@ -351,7 +352,7 @@ class Example:
         payer = factories.person("carol")
         _, offer = factories.server(address(), of=hoster, price_in=1, price_out=0)
         self.travel(-dt.timedelta(hours=25))
-        spend(payer, 5_000_000_000)
+        bookings.spend(payer, 5_000_000_000)
         ledger.sell(customer=payer.customer, amount_nanos=gross, reference="example", reason="test")
         bookings.book(payer, offer, input_tokens=gross, output_tokens=0)
         self.travel(dt.timedelta())
@@ -384,6 +385,11 @@ class Example:
         assert self.call is not None
         bookings.void(self.call)
 
+    def reverses(self, input_tokens: int, output_tokens: int) -> None:
+        assert self.call is not None
+        kept = ledger.Reversal(self.call.id, input_tokens, output_tokens)
+        (self.reversal,) = ledger.reverse(reversals=[kept], reason="example")
+
     def later(self, hours: int, minutes: int) -> None:
         self.travel(dt.timedelta(hours=hours, minutes=minutes))
         release_all()
@@ -395,6 +401,7 @@ class Example:
         r"(\w+) asks (\w+) for at most # \+ # tokens": asks,
         r"(\w+) serves # \+ # tokens": serves,
         r"the request fails": fails,
+        r"the charge is reversed, # \+ # tokens are kept": reverses,
         r"# h # min later": later,
     }
 
@@ -417,18 +424,22 @@ class Example:
             return self.read_account(self.people[subject])
         assert self.call is not None
         charge = Charge.objects.get(pk=self.call.id)
+        if subject == "reversal":
+            assert self.reversal is not None
+            done = self.reversal
+            return {"status": done.status, "gross": done.gross_back_nanos, "net": done.net_back_nanos}
         if subject == "charge":
             fields = ("hold", "gross", "fee", "net", "payable")
             return {field: getattr(charge, f"{field}_nanos") for field in fields} | {"state": charge.state}
-        found = re.fullmatch(r"(charge|fee) transfer (\w+) → (.+)", subject)
+        found = re.fullmatch(r"(charge|fee|refund) transfer (.+) → (.+)", subject)
         assert found, f"not understood: {subject}"
-        transfer = Transfer.objects.filter(charge=charge.pk, kind=found[1]).first()
+        accounts = {"platform fees": LedgerAccount.objects.get(kind="platform_fees")}
+        accounts |= {f"{n} pending": ledger.pending_account(p.customer) for n, p in self.people.items()}
+        accounts |= {n: p.account for n, p in self.people.items()}
+        transfers = Transfer.objects.filter(charge=charge.pk, kind=found[1], credit=accounts[found[3]])
+        transfer = transfers.filter(debit=accounts[found[2]]).first()
         if transfer is None:
             return {"amount": None}
-        assert transfer.debit == self.people[found[2]].account
-        payees = {"platform fees": LedgerAccount.objects.get(kind="platform_fees")}
-        payees |= {f"{n} pending": ledger.pending_account(p.customer) for n, p in self.people.items()}
-        assert transfer.credit == payees[found[3]]
         return {part: getattr(transfer, f"{part}_nanos") for part in ("amount", "earned", "bought")}
 
     def read_account(self, who: factories.Person) -> dict[str, int]:
@@ -451,13 +462,6 @@ class Example:
             "spent by the key": window.spent_nanos if window else 0,
             "held by the key": window.held_nanos if window else 0,
         }
-
-
-def spend(who: factories.Person, nanos: int) -> None:
-    """So much less of the balance, promotional first: a request that the platform itself serves."""
-    _, drain = factories.server(address(), kind="cloud", price_in=1, price_out=0)
-    if nanos:
-        bookings.book(who, drain, input_tokens=nanos, output_tokens=0)
 
 
 def release_all() -> None:
@@ -490,7 +494,7 @@ SWEPT = {invariants.NO_STALE_HOLD.name, invariants.NOT_OVERDUE.name}  # nothing 
 
 
 def test_the_promised_examples_are_there():
-    wanted = {"served", "free", "mixed", "limit", "rounding", "failed"}
+    wanted = {"served", "free", "mixed", "limit", "rounding", "failed", "reversed", "partly"}
     assert {name for name, _ in EXAMPLES} >= wanted
 
 

@@ -28,6 +28,10 @@ NO_CHARGE_GUARD = "ALTER TABLE billing_charge DISABLE TRIGGER USER"
 NO_EXACT_CHECK = "ALTER TABLE billing_charge DROP CONSTRAINT billing_charge_posted_is_exact"
 NO_OVERDRAFT_CHECK = "ALTER TABLE billing_ledgeraccount DROP CONSTRAINT billing_ledgeraccount_not_overdrawn"
 
+REVERSED_IN_PART = (
+    "SELECT * FROM billing_reverse(ARRAY['{posted}']::uuid[], ARRAY[250], ARRAY[150], 'test', NULL)"
+)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -234,6 +238,64 @@ CORRUPTIONS = {
             "UPDATE billing_charge SET key_id = (SELECT max(id) FROM accounts_apikey"
             " WHERE customer_id <> {customer})"
             " WHERE id = '{posted}'",
+        ],
+    ),
+    "a refund belongs to no transfer": (
+        inv.REVERSED,
+        "transfer {stray}",
+        [INTO_TRANSFERS + " VALUES ('{stray}', 'refund', {pending}, {account}, 5, 0, 0, '{posted}')"],
+    ),
+    "more was given back than was charged": (
+        inv.REVERSED,
+        None,
+        [
+            INTO_TRANSFERS + " SELECT billing_transfer_id(charge, 3), 'refund', credit_id, debit_id,"
+            " amount_nanos + 1, earned_nanos, bought_nanos, charge"
+            " FROM billing_transfer WHERE charge = '{posted}' AND kind = 'charge'",
+        ],
+    ),
+    "somebody else got the refund": (
+        inv.REVERSED,
+        None,
+        [
+            REVERSED_IN_PART,
+            NO_TRANSFER_GUARD,
+            "UPDATE billing_transfer SET credit_id = (SELECT max(id) FROM billing_ledgeraccount"
+            " WHERE kind = 'customer' AND id <> {account}) WHERE charge = '{posted}' AND kind = 'refund'",
+        ],
+    ),
+    "promotional credit came back as bought": (
+        inv.REVERSED,
+        None,
+        [
+            REVERSED_IN_PART,
+            NO_TRANSFER_GUARD,
+            "UPDATE billing_transfer SET bought_nanos = 1 WHERE charge = '{posted}' AND kind = 'refund'",
+        ],
+    ),
+    "the platform kept the fee of what was given back": (
+        inv.SPLIT,
+        "charge {posted}",
+        [
+            REVERSED_IN_PART,
+            NO_TRANSFER_GUARD,
+            "DELETE FROM billing_transfer WHERE id = billing_transfer_id('{posted}', 4)",
+        ],
+    ),
+    "the limit of the key was not given back": (
+        inv.SPEND_WINDOWS,
+        "key {key}",
+        [
+            REVERSED_IN_PART,
+            "UPDATE billing_spendwindow SET spent_nanos = spent_nanos + 30000 WHERE key_id = {key}",
+        ],
+    ),
+    "what was given back is still pending": (
+        inv.MATURITIES,
+        "account {pending}",
+        [
+            REVERSED_IN_PART,
+            "UPDATE billing_maturity SET amount_nanos = amount_nanos + 24000 WHERE account_id = {pending}",
         ],
     ),
     "the platform gave to itself": (

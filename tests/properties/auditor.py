@@ -288,6 +288,49 @@ class Auditor:
             total += amount
         return len(due), total
 
+    def reverse(self, batch: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+        """(charge, tokens kept of the prompt and of the answer): (status, gross back, net back) of each."""
+        return [self._reverse(*one) for one in batch]
+
+    def _reverse(self, name: str, *kept: int) -> tuple[str, int, int]:
+        charge = self.charges.get(name)
+        if charge is None:
+            return "missing", 0, 0
+        if charge.state != "posted":
+            return "not_posted", 0, 0
+        booked = {transfer.kind: transfer for transfer in self.transfers if transfer.charge == name}
+        wish, served = charge.application, charge.quote - 1
+        gross = kept[0] * wish.price_in[served] + kept[1] * wish.price_out[served]
+        fee = gross * charge.fee_bps // 10_000 if wish.payee[served] else gross
+        due = (wish.payee[served], charge.matures_at)
+        if "refund" in booked:
+            return "already", 0, 0
+        if gross == charge.gross:
+            return "nothing", 0, 0
+        if charge.net and due not in self.maturities:
+            return "released", 0, 0
+
+        account = charge.key.account
+        net_back, fee_back = charge.net - (gross - fee), charge.fee - fee
+        for kind, amount in (("charge", net_back), ("fee", fee_back)):
+            if amount:
+                went = booked[kind]
+                earned = min(amount, went.earned)
+                bought = min(amount - earned, went.bought)
+                account.posted += amount
+                account.earned += earned
+                account.bought += bought
+                self.transfers.append(
+                    Transfer("refund", went.credit, went.debit, amount, earned, bought, name)
+                )
+                if kind == "charge":
+                    pending, payable = self.maturities.pop(due)
+                    if pending > amount:
+                        self.maturities[due] = (pending - amount, payable - earned - bought)
+        if charge.window is not None:
+            self.windows[charge.key.id, charge.window][0] -= net_back + fee_back
+        return "reversed", net_back + fee_back, net_back
+
     def _window(self, period: str) -> dt.datetime:
         midnight = self.now.replace(hour=0, minute=0, second=0)
         return {"day": midnight, "month": midnight.replace(day=1), "total": EPOCH}[period]

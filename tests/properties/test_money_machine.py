@@ -87,6 +87,7 @@ wishes = st.lists(
     min_size=1, max_size=5,
 )  # fmt: skip
 share = st.sampled_from([(0, 1), (1, 1), (1, 2), (2, 3)])
+kept = st.lists(st.tuples(st.integers(0, 63), share, share), min_size=1, max_size=4)
 endings = st.lists(st.tuples(st.integers(0, 63), st.integers(0, 3), share, share), min_size=1, max_size=6)
 
 
@@ -141,6 +142,7 @@ class MoneyMachine(RuleBasedStateMachine):
         self.brought_by = PROCESSES[0]
         self.endings: list[Ending] = []
         self.hold_s = 60
+        self.reversals: list[tuple[str, int, int]] = []
 
     @initialize(
         limits=st.tuples(few, few),
@@ -307,6 +309,48 @@ class MoneyMachine(RuleBasedStateMachine):
         expected = self.model.void_of({process.boot for process in PROCESSES if not process.alive})
         assert gateways.void_holds_of_dead_processes() == expected
 
+    @rule(batch=kept)
+    def reverse(self, batch: list[tuple]) -> None:
+        posted = self.posted
+        self.reversals = [reversal(posted[which % len(posted)], *how) for which, *how in batch if posted]
+        self.reverse_the_last_batch_again()
+
+    @rule(wanted=wishes, served=endings, batch=kept, released=st.booleans())
+    def reverse_what_was_just_served(
+        self, wanted: list[tuple], served: list[tuple], batch: list[tuple], released: bool
+    ) -> None:
+        """A history that chance alone seldom finds: pending, or released just before."""
+        self.admit_from_a_living_process(wanted)
+        self.settle_for_a_minute(served)
+        if released:
+            self.wait_for_the_next_maturity(0)
+            self.release(1_000)
+        self.reverse(batch)
+
+    @rule(batch=kept)
+    def reverse_whatever_it_is(self, batch: list[tuple]) -> None:
+        """Held, voided, released, reversed before, never admitted."""
+        charges = list(self.model.charges.values())
+        self.reversals = [(new_charge_id(), 0, 0)]
+        self.reversals += [reversal(charges[which % len(charges)], *how) for which, *how in batch if charges]
+        self.reverse_the_last_batch_again()
+
+    @rule()
+    def reverse_the_last_batch_again(self) -> None:
+        expected = self.model.reverse(self.reversals)
+        found = give_back(self.reversals)
+        assert [(one.status, one.gross_back_nanos, one.net_back_nanos) for one in found] == expected
+
+    @rule(which=few, beyond=st.sampled_from([(1, 0), (0, 1), (-(10**9), 0)]), beside=kept)
+    def keep_more_than_was_billed(self, which: int, beyond: tuple[int, int], beside: list[tuple]) -> None:
+        """It is refused, and with it the whole batch."""
+        if posted := self.posted:
+            charge = posted[which % len(posted)]
+            tokens = charge.tokens[0] + beyond[0], charge.tokens[1] + beyond[1]
+            others = [reversal(posted[which % len(posted)], *how) for which, *how in beside]
+            with pytest.raises(IntegrityError, match="cannot keep"):
+                give_back([*others, (charge.application.charge, *tokens)])
+
     @rule(rows_max=st.sampled_from([1, 1_000]))
     def release(self, rows_max: int) -> None:
         expected = self.model.release()
@@ -364,8 +408,8 @@ class MoneyMachine(RuleBasedStateMachine):
             for (who, span, at), sums in model.rates.items()
             if any(sums)
         }
-        for kind in ("charge", "fee", "release"):
-            if moved := [t for t in model.transfers if t.kind == kind]:
+        for kind in ("charge", "fee", "release", "refund"):
+            if moved := [t for t in model.transfers if t.kind == kind and t.debit != model.fees_account]:
                 amount, earned, bought = (
                     sum(getattr(t, field) for t in moved) for field in ("amount", "earned", "bought")
                 )
@@ -403,6 +447,11 @@ class MoneyMachine(RuleBasedStateMachine):
     @property
     def held(self) -> list[Charge]:
         return [charge for charge in self.model.charges.values() if charge.state == "held"]
+
+    @property
+    def posted(self) -> list[Charge]:
+        """The newest first: small numbers, which are drawn most, mean what was just served."""
+        return [charge for charge in reversed(self.model.charges.values()) if charge.state == "posted"]
 
     def application(
         self,
@@ -467,6 +516,17 @@ def ending(charge: Charge, quote: int, input_tokens: int, output_tokens: int, *,
     )  # fmt: skip
 
 
+def reversal(charge: Charge, of_input: tuple[int, int], of_output: tuple[int, int]) -> tuple[str, int, int]:
+    billed = charge.tokens or (0, 0)
+    kept = (billed[0] * of_input[0] // of_input[1], billed[1] * of_output[0] // of_output[1])
+    return charge.application.charge, *kept
+
+
+def give_back(batch: list[tuple[str, int, int]]) -> list[ledger.Reversed]:
+    reversals = [ledger.Reversal(uuid.UUID(name), *tokens) for name, *tokens in batch]
+    return ledger.reverse(reversals=reversals, reason="test")
+
+
 @pytest.fixture
 def clock() -> Iterator[None]:
     """The books' clock is what `set_clock` says, on this connection only."""
@@ -494,7 +554,8 @@ def play(*, examples: int, steps_min: int) -> None:
                 " VALUES (%s, now(), now() + interval '1 hour') ON CONFLICT DO NOTHING",
                 [process.boot],
             )
-    gateways.void_holds_of_dead_processes()
+    left = [charge for (charge,) in execute("SELECT id FROM billing_charge WHERE state = 'held'")]
+    ledger.void(charges=left, reason="test")  # their processes would die meanwhile, and a sweep find them
     MoneyMachine.steps, MoneyMachine.names = 0, set()
     run_state_machine_as_test(
         MoneyMachine,

@@ -6,12 +6,13 @@ from django.test import Client
 
 from billing import ledger
 from billing.models import LedgerAccount, Transfer
+from routing import earnings
 from tests import bookings, factories
 from tests.routing.test_usage_api import address, get
 
 EARNINGS_FIELDS = {
-    "hoster", "period_days", "total_earned_usd", "pending_usd", "frozen_usd", "available_usd", "paid_out_usd",
-    "next_release_at", "daily", "by_model",
+    "hoster", "period_days", "total_earned_usd", "reversed_usd", "pending_usd", "frozen_usd", "available_usd",
+    "paid_out_usd", "next_release_at", "daily", "by_model",
 }  # fmt: skip
 
 
@@ -88,6 +89,30 @@ def test_earnings_by_day_and_model_add_up(travel):
     assert get("/v1/earnings?days=1", bob)["total_earned_usd"] == 0.0002
 
 
+def test_what_was_earned_is_pending_released_or_reversed(travel):
+    alice = factories.person("alice")
+    bob, hoster = factories.hoster("bob")
+    _, offer = factories.server(address(), of=hoster, price_in=100, price_out=300)
+    travel(dt.timedelta(hours=-25))
+    bookings.book(alice, offer)
+    travel(dt.timedelta())
+    while ledger.release()[0]:
+        pass
+    calls = [bookings.book(alice, offer) for _ in range(3)]
+    reversals = [ledger.Reversal(calls[0].id), ledger.Reversal(calls[1].id, 250, 150)]
+    ledger.reverse(reversals=reversals, reason="test")
+
+    statement = earnings.statement(bob.customer.pk, days=30)
+    released_nanos = bob.account.posted_nanos - 5_000_000_000
+    assert (statement.pending_nanos, released_nanos) == (80_000 + 56_000, 80_000)
+    assert statement.reversed_nanos == 80_000 + 24_000
+    assert statement.total_earned_nanos == statement.pending_nanos + released_nanos + statement.reversed_nanos
+    assert sum(day.net_nanos for day in statement.daily) == statement.total_earned_nanos == 320_000
+    assert get("/v1/earnings", bob)["reversed_usd"] == 0.000104
+    travel(dt.timedelta(days=2))
+    assert get("/v1/earnings?days=1", bob)["reversed_usd"] == 0
+
+
 def test_pending_is_what_the_ledger_says():
     alice = factories.person("alice")
     bob, hoster = factories.hoster("bob")
@@ -105,6 +130,7 @@ def test_a_customer_who_hosts_nothing_sees_zeros():
         "hoster": None,
         "period_days": 30,
         "total_earned_usd": 0,
+        "reversed_usd": 0,
         "pending_usd": 0,
         "frozen_usd": 0,
         "available_usd": 0,
