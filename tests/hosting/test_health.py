@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hosting import connector, health, tasks
-from hosting.health import Look, Target, next_score
-from hosting.models import HealthCheck, Server
+from hosting.health import Look, Seen, Target
+from hosting.models import Circuit, HealthCheck, Server, ServerMinute
 from tests import factories
 from tests.hosting.servers import Answer, ScriptedServer, model, routes
 from tests.ports import ports
@@ -37,19 +37,26 @@ def look_at(base_url: str, *, kind: str = "hoster", token: str = TOKEN) -> Look:
     return asyncio.run(health.look(Target(1, kind, base_url, token)))
 
 
-@given(st.floats(min_value=0, max_value=1), st.booleans())
-def test_a_score_stays_in_range_and_moves_towards_what_was_seen(score: float, ok: bool) -> None:
-    after = next_score(score, ok=ok)
-    assert 0 <= after <= 1
-    assert after >= score if ok else after <= score
+CHECK_OK, CHECK_FAILED = Seen(health.WEIGHT_OF_A_CHECK, 1, 0), Seen(health.WEIGHT_OF_A_CHECK, 0, 1)
+
+
+@given(st.lists(st.builds(Seen, st.floats(0, 1), st.integers(0, 1_000), st.integers(0, 1_000)), max_size=20))
+def test_a_score_stays_in_range_and_moves_towards_what_was_seen(events: list[Seen]) -> None:
+    before = health.score(events)
+    assert 0 <= before <= 1
+    assert health.score([*events, CHECK_OK]) >= before
+    assert health.score([*events, CHECK_FAILED]) <= before
 
 
 def test_a_server_that_fails_is_excluded_with_the_sixth_check() -> None:
-    score = 1.0
-    for _ in range(5):
-        score = next_score(score, ok=False)
-    assert score > 0.3
-    assert next_score(score, ok=False) < 0.3
+    assert health.score([CHECK_FAILED] * 5) > 0.3
+    assert health.score([CHECK_FAILED] * 6) < 0.3
+
+
+def test_a_minute_of_failing_requests_counts_more_than_a_check_that_passes() -> None:
+    minute = Seen(health.WEIGHT_OF_A_REQUEST, 20, 80)
+    assert health.score([minute, CHECK_OK]) < 0.5
+    assert health.score([Seen(health.WEIGHT_OF_A_REQUEST, 99, 1)]) > 0.98
 
 
 def test_a_server_is_well_when_health_is_200(serve: Callable[[Answer], ScriptedServer]) -> None:
@@ -132,7 +139,7 @@ def test_the_job_looks_at_verified_servers_and_moves_their_scores(
 
     well.refresh_from_db()
     ill.refresh_from_db()
-    assert (well.health, ill.health) == (pytest.approx(0.6), pytest.approx(0.8))
+    assert (well.health, ill.health) == (1.0, pytest.approx(0.8))
     assert well.health_checked_at is not None
     assert {server.pk: server.version for server in (well, ill)} == versions
     assert [(check.ok, check.error) for check in well.health_checks.all()] == [(True, "")]
@@ -151,3 +158,80 @@ def test_looks_older_than_a_week_are_forgotten() -> None:
         )
     assert health.forget_old() >= 2
     assert server.health_checks.count() == 2
+
+
+# -------------------------------------------------------------------------------------------- what is recorded
+
+
+def look(server: Server, *, ok: bool, refused: bool = False) -> None:
+    health.record([Look(server.pk, 5, "" if ok else "GET /health answers 500 instead of 200", refused)])
+    server.refresh_from_db()
+
+
+def minute(server: Server, *, ago_min: int, served: int, failed: int) -> None:
+    at = timezone.now().replace(second=0, microsecond=0) - dt.timedelta(minutes=ago_min)
+    ServerMinute.objects.create(server=server, minute=at, served=served, failed=failed)
+
+
+def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    minute(server, ago_min=59, served=10, failed=3)
+    minute(server, ago_min=61, served=0, failed=500)
+    for n in range(12):
+        minute(server, ago_min=10 + n, served=3 * n, failed=n)
+        look(server, ok=n % 3 > 0)
+    minute(server, ago_min=0, served=0, failed=100)
+    look(server, ok=True)
+    assert server.health_checked_at is not None
+    for later in range(2):  # what comes afterwards does not change it
+        events = health.recorded([server.pk], server.health_checked_at)[server.pk]
+        assert health.score(events) == server.health
+        assert len(events) == 13 + 13
+        HealthCheck.objects.create(server=server, ok=False, latency_ms=1, error=f"later {later}")
+        minute(server, ago_min=-1 - later, served=0, failed=9)
+
+
+def test_requests_move_the_score_as_checks_do() -> None:
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    minute(server, ago_min=5, served=0, failed=100)
+    look(server, ok=True)
+    assert server.health < 0.5
+
+
+def test_three_failed_looks_open_the_circuit_and_the_next_three_double_its_pause() -> None:
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    for _ in range(2):
+        look(server, ok=False)
+    assert not Circuit.objects.filter(server=server).exists()
+    look(server, ok=False)
+    circuit = Circuit.objects.get(server=server)
+    assert 28 < (circuit.open_until - timezone.now()).total_seconds() <= 30
+    look(server, ok=False)
+    circuit.refresh_from_db()
+    assert circuit.openings == 1, "it is open already"
+    Circuit.objects.filter(server=server).update(open_until=timezone.now())
+    look(server, ok=False)
+    circuit.refresh_from_db()
+    assert circuit.openings == 2
+    assert 58 < (circuit.open_until - timezone.now()).total_seconds() <= 60
+
+
+def test_for_ten_minutes_a_server_may_go_without_its_new_token(
+    serve: Callable[[Answer], ScriptedServer],
+) -> None:
+    old = serve(model("old-token"))
+    server, _ = factories.server(old.base_url, token="new-token", waiting_since=timezone.now())
+    asked = Target(server.pk, "hoster", old.base_url, "new-token", True)
+    for _ in range(4):
+        health.record([asyncio.run(health.look(asked))])
+    server.refresh_from_db()
+    assert (server.health, server.waiting_since is not None) == (1.0, True)
+    assert {check.excused for check in server.health_checks.all()} == {True}
+    assert not Circuit.objects.filter(server=server).exists()
+    Server.objects.filter(pk=server.pk).update(waiting_since=timezone.now() - dt.timedelta(minutes=11))
+    health.record([asyncio.run(health.look(asked))])
+    server.refresh_from_db()
+    assert server.health < 1
+    health.record([asyncio.run(health.look(Target(server.pk, "hoster", old.base_url, "old-token", True)))])
+    server.refresh_from_db()
+    assert server.waiting_since is None, "it takes the token"
