@@ -6,6 +6,7 @@ random string is recognised without a query, and secret scanners find leaked key
 """
 
 import hashlib
+import hmac
 import re
 import secrets
 import zlib
@@ -21,6 +22,17 @@ VISIBLE_CHARS = 8
 def make() -> str:
     """A new key; the caller shows it once and stores only its digest."""
     body = "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_CHARS))
+    return PREFIX + body + checksum(body)
+
+
+def derived(secret: str, purpose: str) -> str:
+    """The key of the platform itself for one purpose: the same wherever the secret is the same."""
+    number = int.from_bytes(hmac.digest(secret.encode(), f"key:{purpose}".encode(), "sha256"))
+    chars = []
+    for _ in range(RANDOM_CHARS):
+        number, digit = divmod(number, 62)
+        chars.append(ALPHABET[digit])
+    body = "".join(chars)
     return PREFIX + body + checksum(body)
 
 

@@ -61,7 +61,7 @@ class Reversed:
     net_back_nanos: int
 
 
-def open_customer(*, user: User, tier: str = "free") -> Customer:
+def open_customer(*, user: User, tier: str = "free", welcome: bool = True) -> Customer:
     """The user's customer with its ledger account and, once, the welcome credit. Safe to call twice."""
     with transaction.atomic():
         customer, _ = Customer.objects.get_or_create(user=user, defaults={"tier": Tier.objects.get(pk=tier)})
@@ -70,7 +70,7 @@ def open_customer(*, user: User, tier: str = "free") -> Customer:
             customer=customer,
             defaults={"posted_nanos": 0, "held_nanos": 0, "earned_nanos": 0, "bought_nanos": 0},
         )
-        if settings.WELCOME_CREDIT_NANOS:
+        if welcome and settings.WELCOME_CREDIT_NANOS:
             grant(
                 customer=customer,
                 amount_nanos=settings.WELCOME_CREDIT_NANOS,

@@ -46,6 +46,7 @@ class Choice:
     offers: list[LiveOffer] = field(default_factory=list)
     free_local: bool = False
     seed: int = 0
+    is_test: bool = False  # of ours, for one server
     fields: list[Field] = field(default_factory=list)
     reasons: dict[int, str] = field(default_factory=dict)
 
@@ -130,7 +131,7 @@ class Chooser:
         rivals = [offer for offer in offers if offer.owner != target.owner] or [target]
         price_in = min(target.price_in, fair_price([offer.price_in for offer in rivals]), price_max)
         price_out = min(target.price_out, fair_price([offer.price_out for offer in rivals]), price_max)
-        return Choice([replace(target, price_in=price_in, price_out=price_out)])
+        return Choice([replace(target, price_in=price_in, price_out=price_out)], is_test=True)
 
     def _pools(self, call: Call, found: Choice) -> list[Pool]:
         """What the call may go to, in order of preference."""

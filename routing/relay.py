@@ -18,6 +18,7 @@ import structlog
 from accounts import envelope
 from accounts.envelope import Problem
 from hosting.offers import LiveOffer
+from hosting.shapes import Shape
 from routing import metering, suspicion, wire
 from routing.batching import Unreachable
 from routing.chooser import Choice
@@ -537,15 +538,26 @@ class Relay:
                 latency_ms=self._elapsed_ms(),
                 failed_servers=tuple(self._failed),
                 flags=self._flags,
-                explanation=self._explanation() if self._is_explained(quote > 0) else None,
+                explanation={**self._explanation(), **(self._shape(output_tokens) if quote else {})}
+                if self._is_explained(quote > 0)
+                else None,
             )
         )
 
     def _is_explained(self, success: bool) -> bool:
-        return not success or self._ticket.choice.seed % EXPLAINED_ONE_IN == 0
+        return not success or (
+            self._ticket.choice.seed % EXPLAINED_ONE_IN == 0 and not self._ticket.choice.is_test
+        )
 
     def _explanation(self) -> dict[str, Any]:
         return {**self._ticket.choice.explanation(), "attempts": self._attempts}
+
+    def _shape(self, output_tokens: int) -> dict[str, str]:
+        """How customers ask, without what they ask: our tests look like that."""
+        if self._call.endpoint != wire.CHAT or self._ticket.choice.is_test:
+            return {}
+        shape = Shape.of(self._call.payload, answer_tokens=output_tokens)
+        return {"shape": shape.to_json()} if shape else {}
 
     def _why(self) -> dict[str, Any]:
         return {"neuralgate": {"explanation": self._explanation()}} if self._explain else {}

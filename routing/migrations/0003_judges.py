@@ -20,6 +20,7 @@ def changed(text: str, *changes: tuple[str, str]) -> str:
 REQUESTS = """
 ALTER TABLE routing_inferencerequest ADD COLUMN flags smallint NOT NULL DEFAULT 0, ADD COLUMN explanation jsonb;
 CREATE INDEX routing_inferencerequest_server ON routing_inferencerequest (server_id, id) WHERE server_id IS NOT NULL;
+CREATE INDEX routing_inferencerequest_sampled ON routing_inferencerequest (id) WHERE success AND explanation IS NOT NULL;
 ALTER TABLE routing_payerday SET (fillfactor = 50);
 """
 
