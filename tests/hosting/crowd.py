@@ -8,7 +8,7 @@ import random
 import re
 from bisect import bisect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from hosting import disguise, phrasing
@@ -37,7 +37,6 @@ class Habit:
     concentration: float  # 0: at any hour alike
     make: Callable[[random.Random], tuple[Payload, float]]  # (payload, mean tokens of the answer)
     session: int = 1  # requests in a row, on average
-    fields: dict[str, Any] = field(default_factory=dict)
 
 
 def text(size: float) -> str:

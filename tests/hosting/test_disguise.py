@@ -1,6 +1,7 @@
 """No server can tell a test from a customer's request: a promise of the product, and measured here."""
 
 import dataclasses
+import json
 import random
 from collections import Counter
 from functools import cache
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from hosting import bank
 from hosting.disguise import DEFAULT_SHAPES, Shape, dress, fitting, next_gap_s
 from hosting.shapes import ANSWER_TOKENS_MIN
+from routing import wire
 from tests.hosting import crowd, guessers
 
 QUESTIONS = bank.parse(bank.QUESTIONS.read_text("utf-8"))
@@ -54,6 +56,15 @@ def test_a_dressed_question_has_its_shape_and_asks_last(
     assert worn.sizes[-1] <= max(1.08 * shape.sizes[-1], 120 + len(pair[0].encode()))
     if shape.system and shape.sizes[0] > 120:
         assert worn.sizes[0] == shape.sizes[0]
+
+
+def test_the_gateway_understands_every_dressed_question():
+    rng = random.Random(1)
+    for shape in DEFAULT_SHAPES:
+        payload = dress(rng.choice(WORDINGS), shape, others=rng.sample(PAIRS, 100), rng=rng)
+        body = json.dumps({**payload, "model": "m"}).encode()
+        call = wire.parse(wire.CHAT, body, wire.Limits(depth=64, messages=2_048, choices=8))
+        assert (call.stream, call.choices, call.output_asked) == (shape.stream, 1, shape.max_tokens)
 
 
 def test_long_prompts_come_close_to_their_length():
