@@ -31,7 +31,13 @@ def tell() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             ERRING,
-            {"window": WINDOW_MIN, "rule": RULE, "again": AGAIN_AFTER_H, "least": REQUESTS_MIN, "share": SHARE},
+            {
+                "window": WINDOW_MIN,
+                "rule": RULE,
+                "again": AGAIN_AFTER_H,
+                "least": REQUESTS_MIN,
+                "share": SHARE,
+            },
         )
         found = cursor.fetchall()
     for server_id, failed, requests in found:

@@ -4,9 +4,9 @@ The score is a function of what was recorded in the hour before it was computed:
 """
 
 import asyncio
+import datetime as dt
 import random
 import time
-import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta

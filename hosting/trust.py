@@ -58,7 +58,11 @@ class Trust:
     def parts(self, events: Events) -> dict[str, dict[str, Any]]:
         """The parts with words for the hoster, as they are stored."""
         values = asdict(self)
-        ratio = "nobody to compare with" if events.claims_ratio is None else f"{events.claims_ratio:.2f} × the others'"
+        ratio = (
+            "nobody to compare with"
+            if events.claims_ratio is None
+            else f"{events.claims_ratio:.2f} × the others'"
+        )
         payers = events.payers or {}
         details = {
             "success": f"{events.served:,} requests served and {events.failed:,} failed in 7 days",
@@ -76,7 +80,9 @@ def trust(events: Events) -> Trust:
     """Judge the events."""
     success = (events.served + OUTCOMES_PRIOR) / (events.served + events.failed + OUTCOMES_PRIOR)
     honesty = 1.0 if events.claims_ratio is None else min(1.0, 1 / max(events.claims_ratio, 1.0) ** 3)
-    disputes = max(0.0, 1 - DISPUTES_FACTOR * events.disputes / max(events.served, 1)) if events.disputes else 1.0
+    disputes = (
+        max(0.0, 1 - DISPUTES_FACTOR * events.disputes / max(events.served, 1)) if events.disputes else 1.0
+    )
     volume = counted(events.payers or {}) / VOLUME_FULL
     age = min(events.age_days / AGE_FULL_DAYS, 1.0)
     quality = success * events.consistency * honesty * disputes

@@ -66,6 +66,36 @@ def jobs() -> tuple[Job, ...]:
             "A web process without a heartbeat serves nobody: its customers get their holds back.",
         ),
         Job(
+            "hosting.tasks.tell_about_errors",
+            MINUTE_S,
+            "A hoster whose server fails above 20 % of its requests in 30 minutes is told, and so are the admins.",
+        ),
+        Job(
+            "routing.tasks.ask_questions",
+            15,
+            "Questions of the bank that are due: five for each model of each server in CONSISTENCY_EVERY_S, at random.",
+        ),
+        Job(
+            "routing.tasks.watch_claims",
+            MINUTE_S,
+            "Who claims more tokens for the same text than the others do is on probation, and the excess goes back.",
+        ),
+        Job(
+            "routing.tasks.watch_answers",
+            5 * MINUTE_S,
+            "Hosters are warned when many answers look wrong: too fast, cut short, repeated, of a changed model.",
+        ),
+        Job(
+            "routing.tasks.judge_hosters",
+            10 * MINUTE_S,
+            "Trust, from what was recorded of each hoster. It is slow, so this need not be quick.",
+        ),
+        Job(
+            "routing.tasks.reverse_convicted_earnings",
+            MINUTE_S,
+            "What a convicted server earned and was not released yet goes back to the customers.",
+        ),
+        Job(
             "routing.tasks.learn_token_sizes",
             MINUTE_S,
             "How many bytes a token of each model has, to judge what servers claim.",

@@ -20,7 +20,7 @@ from pyreqwest.client import Client
 from pyreqwest.exceptions import PyreqwestError
 
 from accounts import keys
-from accounts.models import ApiKey, Customer, User
+from accounts.models import ApiKey, User
 from billing import ledger
 from billing.models import LedgerAccount
 from hosting import connector, disguise, targets
@@ -37,6 +37,7 @@ ROUND = 5  # questions
 ANSWER_TIMEOUT_S = 45.0
 ANSWER_BYTES_MAX = 256 * 1024
 SHAPES_MAX = 500
+CANDIDATES = 27  # questions of which the wording that fits best is taken
 ASKED_LATELY = 60  # of an offer: not asked again so soon
 EMAIL = "tests@neuralgate.invalid"
 
@@ -70,7 +71,6 @@ class Test:
 
     offer_id: int
     server_id: int
-    model: str
     question: Question
     payload: dict[str, Any]
     delay_s: float
@@ -85,9 +85,14 @@ class Reply:
     request_id: str = ""
 
 
-def examine(*, tick_s: float = TICK_S) -> int:
-    """Ask what is due within the next tick_s seconds, each at its time, and judge the answers; how many came."""
-    tests = prepare(claim(tick_s=tick_s))
+def examine() -> int:
+    """Ask what is due within the next seconds, each at its time, and judge the answers; how many came."""
+    return ask_offers(claim(tick_s=TICK_S))
+
+
+def ask_offers(claimed: Sequence[tuple[int, float]]) -> int:
+    """Ask each of these (offer, seconds from now) one question and judge the answers; how many came."""
+    tests = prepare(claimed)
     if not tests:
         return 0
     fund()
@@ -126,22 +131,25 @@ def prepare(claimed: Sequence[tuple[int, float]]) -> list[Test]:
     bank = list(Question.objects.filter(enabled=True))
     if not bank:
         return []
-    pairs = [(question.wordings[0], question.answers[0]) for question in bank]
     tests = []
     offers = HostedModel.objects.select_related("server").in_bulk([offer_id for offer_id, _ in claimed])
     for offer_id, delay_s in claimed:
         offer = offers[offer_id]
         lately = set(
-            offer.consistency_answers.order_by("-answered_at").values_list("question_id", flat=True)[:ASKED_LATELY]
+            offer.consistency_answers.order_by("-answered_at").values_list("question_id", flat=True)[
+                :ASKED_LATELY
+            ]
         )
         fresh = [question for question in bank if question.pk not in lately] or bank
         shape = rng.choice(shapes(offer.server_id) or DEFAULT_SHAPES)
-        candidates = rng.sample(fresh, min(len(fresh), 12))
+        candidates = rng.sample(fresh, min(len(fresh), CANDIDATES))
         by_wording = {wording: question for question in candidates for wording in question.wordings}
         wording = disguise.fitting(list(by_wording), shape, rng)
-        payload = disguise.dress(wording, shape, others=pairs, rng=rng)
+        question = by_wording[wording]
+        others = [(one.wordings[0], one.answers[0]) for one in bank if one.pk != question.pk]
+        payload = disguise.dress(wording, shape, others=others, rng=rng)
         payload["model"] = offer.model_id
-        tests.append(Test(offer_id, offer.server_id, offer.model_id, by_wording[wording], payload, delay_s))
+        tests.append(Test(offer_id, offer.server_id, question, payload, delay_s))
     return tests
 
 
@@ -182,9 +190,7 @@ async def ask(client: Client, test: Test) -> Reply:
     try:
         async with request.build_streamed() as response:
             request_id = response.get_header("x-request-id") or ""
-            while len(received) < ANSWER_BYTES_MAX and (
-                piece := await response.body_reader.read_chunk()
-            ):
+            while len(received) < ANSWER_BYTES_MAX and (piece := await response.body_reader.read_chunk()):
                 received += piece
             if response.status != 200:
                 return Reply(None, request_id=request_id)
@@ -241,6 +247,3 @@ def fund() -> None:
                 reason="budget of the platform's own tests",
             )
 
-
-def customer() -> Customer | None:
-    return Customer.objects.filter(user__email=EMAIL).first()

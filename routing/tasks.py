@@ -1,17 +1,21 @@
-"""Sweeps of the gateway: holds of dead processes, token sizes. Each may run twice, late or at the same time."""
+"""Sweeps of the gateway and of the judges. Each may run twice, late or at the same time."""
 
 import structlog
 from celery import shared_task
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection
 
 from billing import audit as books
 from billing import ledger
 from routing import audit as requests
+from routing import claims, conviction, examiner, oddities, reputation
 
 log = structlog.get_logger(__name__)
 
 SWEEP_ROWS_MAX = 1_000
+ASKING = "asking questions"
+ASKING_S = 120
 
 HOLDS_OF_DEAD_PROCESSES = """
 -- billing_charge_held; a process that never said hello, said goodbye or stopped its heartbeat is dead
@@ -74,3 +78,38 @@ def learn_token_sizes() -> int:
     with connection.cursor() as cursor:
         cursor.execute(LEARN_TOKEN_SIZES)
         return cursor.rowcount
+
+
+@shared_task
+def ask_questions() -> int:
+    """Ask what is due of the bank and judge the answers; how many came. One run at a time: answers take a while."""
+    if not settings.CONSISTENCY_EVERY_S or not cache.add(ASKING, 1, timeout=ASKING_S):
+        return 0
+    try:
+        return examiner.examine()
+    finally:
+        cache.delete(ASKING)
+
+
+@shared_task
+def watch_claims() -> int:
+    """Compare what servers claim; how many claim too much."""
+    return claims.watch()
+
+
+@shared_task
+def watch_answers() -> int:
+    """Look at what was odd about answers; how many servers are."""
+    return oddities.watch()
+
+
+@shared_task
+def judge_hosters() -> int:
+    """Compute trust anew; how many scores changed."""
+    return reputation.judge_all()
+
+
+@shared_task
+def reverse_convicted_earnings() -> int:
+    """Give back what convictions say, also for requests that were under way then; nanodollars."""
+    return conviction.carry_out_all()

@@ -67,6 +67,16 @@ class RunningGateway:
             time.sleep(0.01)
         raise RuntimeError("the gateway does not hear of new servers")
 
+    def refresh(self) -> None:
+        """Until the gateway has read everything anew."""
+        directory = self._application._gateway._directory  # type: ignore[union-attr]
+        seen = directory.epoch
+        for _ in range(500):
+            if directory.epoch > seen + 1:
+                return
+            time.sleep(0.01)
+        raise RuntimeError("the gateway does not read")
+
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=config_loop) as runner:
             runner.run(self._server.serve([self._socket]))

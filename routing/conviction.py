@@ -1,0 +1,84 @@
+"""Money follows evidence while it is held: what a convicted server earned goes back to those who paid.
+
+An action's evidence says what is to be given back, so that a sweep can carry it out, and do so again for requests that
+were under way when it was taken. Each charge is reversed at most once, whoever asks.
+"""
+
+import datetime as dt
+import uuid
+from typing import Any
+
+import structlog
+from django.db import connection
+
+from billing import ledger
+from billing.ledger import REVERSALS_MAX, Reversal
+from hosting.models import ModerationAction
+
+log = structlog.get_logger(__name__)
+
+REVERSAL = "reversal"  # in an action's evidence
+MARGIN = dt.timedelta(minutes=20)  # a request's id is of its beginning, its booking of its end
+
+PAID = """
+-- routing_inferencerequest_server (server, id): the paid requests of a model on a server that were booked since
+SELECT r.id, r.input_tokens, r.output_tokens FROM routing_inferencerequest r
+ WHERE r.server_id = %(server)s AND r.id > %(after)s::uuid AND r.model_id = %(model)s
+   AND r.created_at >= %(since)s AND r.cost_nanos > 0
+ ORDER BY r.id
+"""
+OPEN = """
+-- few rows: those of the last day whose earnings may still be held, until nothing can be under way any more
+SELECT id FROM hosting_moderationaction
+ WHERE created_at > now() - interval '25 hours' AND evidence ? 'reversal'
+   AND (NOT evidence ? 'nanos_back' OR created_at > now() - interval '30 minutes')
+ ORDER BY id
+"""
+
+
+def reversal(
+    *, server_id: int, model: str, since: dt.datetime, keep_input: float = 0.0, keep_output: float = 0.0
+) -> dict[str, Any]:
+    """What an action's evidence says of the money. keep: the part of the tokens that stays paid, 0 for none."""
+    return {
+        REVERSAL: {
+            "server": server_id,
+            "model": model,
+            "since": since.isoformat(),
+            "keep_input": keep_input,
+            "keep_output": keep_output,
+        }
+    }
+
+
+def carry_out(action: ModerationAction) -> int:
+    """Give back what the action's evidence says, as far as it is not released yet; nanodollars. Safe to repeat."""
+    told = action.evidence[REVERSAL]
+    since = dt.datetime.fromisoformat(told["since"])
+    after = f"{max(int((since - MARGIN).timestamp() * 1_000), 0):012x}{'0' * 20}"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            PAID, {"server": told["server"], "after": after, "model": told["model"], "since": since}
+        )
+        paid: list[tuple[uuid.UUID, int, int]] = cursor.fetchall()
+    back_nanos = 0
+    for start in range(0, len(paid), REVERSALS_MAX):
+        reversals = [
+            Reversal(charge, int(input_tokens * told["keep_input"]), int(output_tokens * told["keep_output"]))
+            for charge, input_tokens, output_tokens in paid[start : start + REVERSALS_MAX]
+        ]
+        done = ledger.reverse(reversals=reversals, reason=f"moderation {action.pk}: {action.rule}")
+        back_nanos += sum(one.gross_back_nanos for one in done)
+    action.evidence = {**action.evidence, "nanos_back": action.evidence.get("nanos_back", 0) + back_nanos}
+    action.save(update_fields=["evidence"])
+    if back_nanos:
+        log.warning("earnings.reversed", action=action.pk, rule=action.rule, nanos=back_nanos)
+    return back_nanos
+
+
+def carry_out_all() -> int:
+    """Every action whose money may not all be back yet; nanodollars."""
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN)
+        ids = [row[0] for row in cursor.fetchall()]
+    return sum(carry_out(action) for action in ModerationAction.objects.filter(pk__in=ids).order_by("pk"))
