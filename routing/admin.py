@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from accounts.admin import ReadOnly
 from billing.admin import usd
-from routing.models import GatewayProcess, InferenceRequest, OfferHour, UsageHour
+from routing.models import GatewayProcess, InferenceRequest, OfferHour, PayerDay, UsageHour
 
 
 @admin.register(InferenceRequest)
@@ -67,6 +67,14 @@ class OfferHourAdmin(ReadOnly):
     list_select_related = ["server"]
     search_fields = ["=server__name", "=model_id"]
     ordering = ["-hour", "-id"]
+
+
+@admin.register(PayerDay)
+class PayerDayAdmin(ReadOnly):
+    list_display = ["day", "server", "customer", "requests", usd("gross_nanos", "gross")]
+    list_select_related = ["server", "customer__user"]
+    search_fields = ["=server__name", "=customer__user__email"]
+    ordering = ["-day", "-id"]
 
 
 @admin.register(GatewayProcess)
