@@ -5,11 +5,27 @@ They lie below the range from which the system takes ports for connections, so n
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 
 from hosting.addresses import PORTS_DENIED
 
 LOWEST, HIGHEST = 10_000, 32_000
+
+
+class Ports:
+    """`next(ports)`, from any thread."""
+
+    def __init__(self) -> None:
+        self._free = _free()
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[int]:
+        return self
+
+    def __next__(self) -> int:
+        with self._lock:
+            return next(self._free)
 
 
 def _free() -> Iterator[int]:
@@ -28,4 +44,4 @@ def _free() -> Iterator[int]:
     raise RuntimeError("All ports for tests are used up.")
 
 
-ports = _free()
+ports = Ports()

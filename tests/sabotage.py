@@ -38,6 +38,9 @@ LIMITS = "tests/routing/test_limits.py::"
 PROMISES = "tests/routing/test_promises.py::"
 REPEATED = "tests/routing/test_repeated_trips.py::"
 REVERSING = "tests/billing/test_reversals.py::"
+JUDGES = "tests/routing/test_judges.py::"
+CHOICE = "tests/routing/test_choice.py::"
+LOAD = "tests/routing/test_load.py::"
 SWEEPS = "tests/billing/test_tasks.py::"
 
 
@@ -172,7 +175,7 @@ DEFECTS = {
     "suspended_hosters_are_served": Defect(
         (
             (TRIPS, "verdict := 'stale';", "NULL;"),
-            ("routing.choice", "if offer.status in EXCLUDED:", "if False:"),
+            ("routing.fitness", "if offer.status in EXCLUDED:", "if False:"),
         ),
         (LIMITS + "test_a_suspension_acts_on_the_next_request",),
     ),
@@ -221,6 +224,27 @@ DEFECTS = {
     "the_customers_user_told_to_the_hoster": one(
         "routing.gateway", 'text = f"{offer.hoster_id}:{customer}:{user}"', "return str(user)",
         LIMITS + "test_what_the_hoster_sees_of_the_customer",
+    ),
+    # ----------------------------------------------------------------------------------------- choosing and judging
+    "probation_changes_nothing": one(
+        "routing.choice", "return coin(seed ^ GOLDEN, offer.server_id) < 0.5", "return False",
+        CHOICE + "test_a_server_on_probation_gets_half_of_its_fair_share[1-1-0.5]",
+    ),
+    "a_dead_server_is_asked_without_end": one(
+        "routing.load", "FAILURES_TO_OPEN = 3\n", "FAILURES_TO_OPEN = 10**9\n",
+        LOAD + "test_three_failures_in_a_row_open_the_circuit_for_30_s_and_twice_as_long_each_time_up_to_5_minutes",
+    ),
+    "own_traffic_lifts_trust": one(
+        "routing.reputation", "AND p.customer_id <> %(own)s", "AND %(own)s > 0",
+        JUDGES + "test_own_traffic_and_one_customers_bulk_do_not_lift_trust",
+    ),
+    "a_conviction_costs_nothing": one(
+        "routing.conviction", "done = ledger.reverse(reversals=reversals,", "done = ledger.reverse(reversals=[],",
+        JUDGES + "test_a_swapped_model_is_deactivated_within_three_rounds_and_loses_what_it_earned_since[canned text]",
+    ),
+    "tests_are_an_income": one(
+        "routing.chooser", "price_out = min(target.price_out,", "price_out = max(target.price_out,",
+        JUDGES + "test_tests_are_paid_by_the_platform_at_a_fair_price_and_never_as_payable_money",
     ),
 }  # fmt: skip
 
