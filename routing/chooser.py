@@ -79,6 +79,14 @@ class Choice:
         }
 
 
+class NobodyFits(ApiError):
+    """Every server was left out; `choice` says why."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__(nobody(set(choice.reasons.values())))
+        self.choice = choice
+
+
 class Chooser:
     """Keeps the fields of one process."""
 
@@ -100,7 +108,7 @@ class Chooser:
         self._fields: dict[tuple[object, ...], tuple[Field, int, float, int, dict[int, str]]] = {}
 
     def choose(self, call: Call, seed: int, *, tried: frozenset[int] = frozenset()) -> Choice:
-        """Raises ApiError when no server can serve the call. tried: servers that failed with it already."""
+        """Raises NobodyFits, or ApiError where there is nothing to choose from. tried: servers that failed with it already."""
         self._load.share = self._directory.processes
         prompt_tokens = metering.prompt_estimate(call, metering.BYTES_PER_TOKEN_PRIOR)
         need = Need.of(call, prompt_tokens)
@@ -114,7 +122,7 @@ class Chooser:
                     by = Draw(seed, missing, self._load, need, prefix)
                     found.offers += self._draw(pool, kind, call, by, found, tried)
         if not found.offers:
-            raise ApiError(nobody(set(found.reasons.values())))
+            raise NobodyFits(found)
         return found
 
     def choose_target(self, call: Call, server_id: int, price_max: int) -> Choice:

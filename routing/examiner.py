@@ -246,4 +246,3 @@ def fund() -> None:
                 reference=f"tests of {dt.datetime.now(dt.UTC):%Y-%m-%d}",
                 reason="budget of the platform's own tests",
             )
-

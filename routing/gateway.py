@@ -22,12 +22,12 @@ from hosting.offers import LiveOffer
 from routing import admission, wire
 from routing.admission import Admission, Verdict
 from routing.batching import Full, Unreachable
-from routing.chooser import Choice, Chooser
+from routing.chooser import Choice, Chooser, NobodyFits
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
-from routing.relay import Relay, Ticket
+from routing.relay import Relay, Ticket, explained
 from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
 from routing.upstream import HOP_HEADER as HOP
@@ -184,11 +184,17 @@ class Gateway:
         reach("before_admit", crash_at)
         target = targets.server_of(head.target, secret=self._config.secret, now_s=time.time())
         asked = Asked(call, digest, seed, target)
-        ticket = await self._admit(asked, headers)
-        reach("admitted", crash_at)
         delivery = Delivery(
             send, headers, stream=call.stream, stall_s=self._config.bounds.stall_s, clock=time.monotonic
         )
+        try:
+            ticket = await self._admit(asked, headers)
+        except NobodyFits as error:
+            await delivery.fail(
+                error.problem, explained(error.choice.explanation()) if head.explain else None
+            )
+            return
+        reach("admitted", crash_at)
         relay = Relay(self._traffic, call, ticket, delivery, self._end_user, explain=head.explain)
         watcher = Watcher(receive, relay)
         self._in_flight += 1

@@ -58,6 +58,11 @@ class Ticket:
         return self.choice.offers
 
 
+def explained(explanation: dict[str, Any]) -> dict[str, Any]:
+    """The field that an answer or an error carries when the customer asked why."""
+    return {"neuralgate": {"explanation": explanation}}
+
+
 class ClientStalled(Exception):
     """The client reads nothing any more: as good as gone."""
 
@@ -560,7 +565,7 @@ class Relay:
         return {"shape": shape.to_json()} if shape else {}
 
     def _why(self) -> dict[str, Any]:
-        return {"neuralgate": {"explanation": self._explanation()}} if self._explain else {}
+        return explained(self._explanation()) if self._explain else {}
 
     async def _relay(self, data: bytes) -> None:
         if not self._delivery.began:

@@ -164,6 +164,18 @@ def test_a_stream_and_an_error_say_why_too_and_without_the_header_nothing_is_add
         assert "neuralgate" not in post(gateway, alice, model=served.model_id, stream=stream).text
 
 
+def test_when_every_server_is_left_out_the_error_says_why_each_one(gateway: RunningGateway) -> None:
+    alice = factories.person()
+    _, dear = offer(gateway, price_in=10**6)
+    wish = {"max_price": {"input": 5}}
+    why = {"X-NeuralGate-Explain": "1"}
+    answer = post(gateway, alice, why, model=dear.model_id, **wish)
+    assert answer.status_code == 503
+    assert answer.json()["neuralgate"]["explanation"]["filters"] == {str(dear.server_id): "max_price"}
+    assert "max_price" in answer.json()["error"]["message"]
+    assert "neuralgate" not in post(gateway, alice, model=dear.model_id, **wish).json()
+
+
 def test_the_reasons_of_a_failure_are_kept_and_those_of_most_successes_are_not(
     gateway: RunningGateway,
 ) -> None:
