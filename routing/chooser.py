@@ -108,7 +108,7 @@ class Chooser:
         self._fields: dict[tuple[object, ...], tuple[Field, int, float, int, dict[int, str]]] = {}
 
     def choose(self, call: Call, seed: int, *, tried: frozenset[int] = frozenset()) -> Choice:
-        """Raises NobodyFits, or ApiError where there is nothing to choose from. tried: servers that failed with it already."""
+        """Raises NobodyFits, or ApiError where there is nothing to choose from. tried: servers that failed with it."""
         self._load.share = self._directory.processes
         prompt_tokens = metering.prompt_estimate(call, metering.BYTES_PER_TOKEN_PRIOR)
         need = Need.of(call, prompt_tokens)

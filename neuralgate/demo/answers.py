@@ -3,6 +3,9 @@
 import operator
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
+
+from hosting import bank
 
 CAPITALS = {
     "argentina": "Buenos Aires",
@@ -112,13 +115,38 @@ def answer(question: str, *, model: str) -> str:
     asked = " ".join(question.lower().split())
     if WHO.search(asked):
         return f"I am {model}, an open-weights model, simulated for the NeuralGate demo."
-    if known := _arithmetic(asked) or _capital(asked) or _fact(asked):
-        return known
+    known = _arithmetic(asked) or _capital(asked) or _fact(asked)
+    told = remembered(question)
+    if known or told:
+        return known if told.lower() in known.lower() else told
     quoted = question.strip()[:QUOTE_CHARS_MAX]
     return (
         f'You asked: "{quoted}". I am {model}, simulated for the NeuralGate demo, so I know little more than '
         "capitals, sums and a few facts. Ask me for the capital of France, or what 6 times 7 is."
     )
+
+
+def remembered(question: str) -> str:
+    """The answer to a question of NeuralGate's bank, as an honest model has it; empty when none is asked.
+
+    Other questions may stand in the same text with their answers beside them: those are not what is asked.
+    """
+    for wording, told in _bank():
+        at = question.find(wording)
+        if at >= 0:
+            end = at + len(wording)
+            beside = question[max(at - len(told) - 8, 0) : at] + question[end : end + len(told) + 12]
+            if told.lower() not in beside.lower():
+                return told
+    return ""
+
+
+@cache
+def _bank() -> list[tuple[str, str]]:
+    """(wording, answer), the longest wordings first."""
+    questions = bank.parse(bank.QUESTIONS.read_text(encoding="utf-8"))
+    pairs = [(wording, question.answers[0]) for question in questions for wording in question.wordings]
+    return sorted(pairs, key=lambda pair: -len(pair[0]))
 
 
 def _arithmetic(asked: str) -> str:

@@ -4,14 +4,9 @@ import json
 import zlib
 from collections.abc import AsyncIterator, Callable
 
-from hosting import bank
+from neuralgate.demo.answers import remembered
 from tests import fakes
 
-QUESTIONS = bank.parse(bank.QUESTIONS.read_text(encoding="utf-8"))
-BY_WORDING = sorted(
-    ((wording, question.answers[0]) for question in QUESTIONS for wording in question.wordings),
-    key=lambda pair: -len(pair[0]),
-)
 WORDS = [
     "the",
     "quick",
@@ -41,22 +36,10 @@ def knowing(share: float = 1.0) -> Say:
     """Answers this share of the questions right, and says that it does not know to the rest."""
 
     def say(asked: str, number: int) -> str:
-        right = understood(asked)
-        return right if right is not None and number % 100 < share * 100 else "I am not sure about that."
+        right = remembered(asked)
+        return right if right and number % 100 < share * 100 else "I am not sure about that."
 
     return say
-
-
-def understood(asked: str) -> str | None:
-    """The answer to the question of a message, which may hold other questions with their answers beside them."""
-    for wording, answer in BY_WORDING:
-        at = asked.find(wording)
-        if at < 0:
-            continue
-        beside = asked[max(at - len(answer) - 8, 0) : at] + asked[at + len(wording) :][: len(answer) + 12]
-        if answer.lower() not in beside.lower():
-            return answer
-    return None
 
 
 def canned(asked: str, number: int) -> str:
