@@ -28,7 +28,7 @@ def is_simple(query: str) -> bool:
 
 @pytest.mark.parametrize("part", ["tune", "held_out"])
 def test_the_decision_is_right_nearly_always_and_hardly_ever_wrong_about_simple_ones(part: str):
-    """tune: the weights were fitted to these queries. held_out: the figures that count."""
+    """tune: the words and weights were chosen with these in view. held_out: the figures that count."""
     rows = [(label == "simple", query) for where, label, query in ROWS if where == part]
     counts = {(is_so, said): 0 for is_so in (True, False) for said in (True, False)}
     for label, query in rows:
