@@ -5,10 +5,14 @@ A token is never shown, and an address is never edited: it could be pointed else
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.forms import ModelForm
 from django.http import HttpRequest
 
+from hosting import prices
 from hosting.models import HealthCheck, HostedModel, Hoster, Server
+
+PRICES = {"price_per_input_token", "price_per_output_token"}
 
 
 class ReadOnly:
@@ -51,8 +55,13 @@ class ModelsOfServer(admin.TabularInline):
         "context_window",
         "enabled",
     ]
+    readonly_fields = ["price_per_input_token", "price_per_output_token"]  # changed on the model's own page
+    show_change_link = True
     extra = 0
     can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 @admin.register(Hoster)
@@ -101,7 +110,22 @@ class HostedModelAdmin(Kept, admin.ModelAdmin):
     list_filter = ["enabled", "server__kind"]
     search_fields = ["model_id", "server__name", "server__hoster__name"]
     list_select_related = ["server"]
-    readonly_fields = ["server", "bytes_per_token", "created_at"]
+    readonly_fields = [
+        *("server", "next_price_per_input_token", "next_price_per_output_token", "price_changes_at"),
+        *("bytes_per_token", "created_at"),
+    ]
+
+    def save_model(self, request: HttpRequest, obj: HostedModel, form: ModelForm, change: bool) -> None:
+        """A new price waits like a hoster's own; the rest is saved as written."""
+        if PRICES & set(form.changed_data):
+            prices.set_price(
+                model=HostedModel.objects.get(pk=obj.pk),
+                price_in=obj.price_per_input_token,
+                price_out=obj.price_per_output_token,
+            )
+            obj.refresh_from_db(fields=prices.PRICE_COLUMNS)
+            messages.info(request, prices.told(obj))
+        obj.save(update_fields=set(form.changed_data) - PRICES)
 
 
 @admin.register(HealthCheck)

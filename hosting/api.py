@@ -44,6 +44,11 @@ class ServerShape(serializers.Serializer[Any]):
     kind = serializers.CharField(help_text="local, hoster or cloud")
     price_per_input_token = serializers.IntegerField()
     price_per_output_token = serializers.IntegerField()
+    next_price_per_input_token = serializers.IntegerField(allow_null=True)
+    next_price_per_output_token = serializers.IntegerField(allow_null=True)
+    price_changes_at = serializers.DateTimeField(
+        allow_null=True, help_text="when the next price comes; null when none waits"
+    )
     context_window = serializers.IntegerField()
     health = serializers.FloatField()
     trust = serializers.FloatField()

@@ -17,7 +17,8 @@ OFF_THE_MARKET = [Hoster.Status.SUSPENDED, Hoster.Status.DEACTIVATED]
 FOR_SALE = """
 -- small tables, read whole unless a name is given (hosting_hostedmodel_by_name); the cheapest server first
 SELECT m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
-       m.price_per_input_token, m.price_per_output_token, m.context_window,
+       m.price_per_input_token, m.price_per_output_token, m.next_price_per_input_token,
+       m.next_price_per_output_token, m.price_changes_at, m.context_window,
        s.health, coalesce(h.trust, 1), coalesce(h.status, 'active'), s.id
   FROM hosting_hostedmodel m
   JOIN hosting_server s ON s.id = m.server_id
@@ -31,7 +32,10 @@ SELECT m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A model on one server. Prices are nanodollars per token, scores 0 to 1. No address, no token."""
+    """A model on one server. Prices are nanodollars per token, scores 0 to 1. No address, no token.
+
+    next_price…: what it costs from price_changes_at on; None when no change waits.
+    """
 
     model_id: str
     created_at: dt.datetime
@@ -39,6 +43,9 @@ class Offer:
     hoster: str
     price_per_input_token: int
     price_per_output_token: int
+    next_price_per_input_token: int | None
+    next_price_per_output_token: int | None
+    price_changes_at: dt.datetime | None
     context_window: int
     health: float
     trust: float

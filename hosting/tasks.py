@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from celery import shared_task
 
-from hosting import health
+from hosting import health, prices
 
 JITTER_S = 5.0  # so that servers cannot tell the rhythm of checks from requests, nor are asked all at once
 
@@ -23,3 +23,9 @@ def check_health(jitter_s: float = JITTER_S) -> int:
     for look in unwell:
         log.info("server unwell", server=look.server_id, error=look.error)
     return len(unwell)
+
+
+@shared_task
+def apply_prices() -> int:
+    """Make new prices current whose wait is over; how many."""
+    return prices.apply_due()

@@ -16,6 +16,7 @@ urlpatterns = [
     path("v1/hosters", hoster_api.Hosters.as_view()),
     path("v1/hosters/servers/<int:server_id>/check", hoster_api.ServerCheck.as_view()),
     path("v1/hosters/servers/<int:server_id>/token", hoster_api.ServerToken.as_view()),
+    path("v1/hosters/servers/<int:server_id>/models/<path:model_id>/price", hoster_api.ModelPrice.as_view()),
     path("v1/models", api.Models.as_view()),
     path("v1/models/<path:model_id>", api.Model.as_view()),
 ]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -122,7 +123,7 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
         prices.set_offered(model, request.POST["offered"] == "1")
     elif form.is_valid():
         prices.set_price(model=model, **form.cleaned_data)
-        messages.success(request, f"{model.model_id} has its new price from the next request on.")
+        messages.success(request, prices.told(model))
     else:
         messages.error(request, f"The price of {model.model_id} stays: a price is a whole number from 0 on.")
     return redirect("server", server_id=owned.pk)
@@ -142,6 +143,7 @@ def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
         "errors": owned.verification_error.splitlines(),
         "checks": owned.health_checks.order_by("-checked_at")[:5],
         "form": form,
+        "price_delay_s": settings.PRICE_DELAY_S,
     }
     return render(request, "hosting/server.html", context)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 NAME_PREFIX = "neuralgate: "
 MINUTE_S = 60
+PRICES_EVERY_S = 15
 HOUR_S = 3_600
 DAY_S = 86_400
 
@@ -59,6 +60,11 @@ def jobs() -> tuple[Job, ...]:
             "hosting.tasks.check_health",
             settings.HEALTH_EVERY_S,
             "GET /health of every server: what health scores, and with them traffic, react to.",
+        ),
+        Job(
+            "hosting.tasks.apply_prices",
+            PRICES_EVERY_S,
+            "A new price waits for PRICE_DELAY_S before it is asked; nobody is surprised by a rise.",
         ),
         Job(
             "routing.tasks.void_holds_of_dead_processes",
