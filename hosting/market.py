@@ -23,7 +23,8 @@ SELECT m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
   FROM hosting_hostedmodel m
   JOIN hosting_server s ON s.id = m.server_id
   LEFT JOIN hosting_hoster h ON h.id = s.hoster_id
- WHERE m.enabled AND s.verified_at IS NOT NULL AND NOT s.draining
+ WHERE m.enabled AND s.verified_at IS NOT NULL AND NOT s.draining AND s.waiting_since IS NULL
+   AND m.deactivated_at IS NULL
    AND (h.id IS NULL OR h.status <> ALL (%(off)s))
    AND (%(model)s::text IS NULL OR m.model_id = %(model)s)
  ORDER BY m.model_id, m.price_per_input_token + m.price_per_output_token, m.id

@@ -36,6 +36,10 @@ def of_server(server: Server) -> Standing:
         return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:
         return Standing("fair", "not checked yet", "Start it with its token, then check it.")
+    if server.waiting_since is not None:
+        return Standing(
+            "fair", "waiting for your server", "No requests until it takes them: start it with the new token."
+        )
     if server.draining:
         return Standing("fair", "draining", "No new requests until you take traffic up again.")
     if server.health < HEALTH_EXCLUDED_BELOW:

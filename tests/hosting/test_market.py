@@ -74,12 +74,20 @@ def test_a_warned_hosters_models_stay(status: str):
     assert listed(offer.model_id) is not None
 
 
-@pytest.mark.parametrize("change", [{"verified_at": None}, {"draining": True}])
+@pytest.mark.parametrize(
+    "change", [{"verified_at": None}, {"draining": True}, {"waiting_since": timezone.now()}]
+)
 def test_unverified_and_draining_servers_sell_nothing(change: dict):
     server, offer = factories.server(address())
     for field, value in change.items():
         setattr(server, field, value)
     server.save()
+    assert listed(offer.model_id) is None
+
+
+def test_a_deactivated_model_is_gone():
+    _, offer = factories.server(address())
+    HostedModel.objects.filter(pk=offer.pk).update(deactivated_at=timezone.now())
     assert listed(offer.model_id) is None
 
 

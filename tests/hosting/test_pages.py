@@ -163,6 +163,8 @@ def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
     assert tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token"
     assert server.token_version == 2
     assert token not in page_of(client, path)
+    assert "waiting for your server" in page_of(client, "/hosters/portal")
+    assert "start it with the new token" in page_of(client, f"/hosters/servers/{server.pk}")
 
 
 def test_a_server_drains_and_comes_back():
