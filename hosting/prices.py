@@ -4,8 +4,10 @@ from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from hosting import checking, terms
+from hosting.drift import Fingerprint
 from hosting.models import HostedModel, Server
 from hosting.terms import MODELS_MAX, ModelTerms, TermsRefused
+from hosting.verification import Asked
 
 LET_WAIT = """
 -- one row by its primary key; none when this is the price already
@@ -54,8 +56,7 @@ def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
     taken = TermsRefused(f"{model.model_id} is on this server already. Change its price instead.")
     if server.models.filter(model_id=model.model_id).exists():
         raise taken
-    if server.verified_at is not None and not (found := checking.probe(server, [model.asked_as])).ok:
-        raise NotServed(" ".join(found.errors))
+    fingerprint = _tried(server, model) if server.verified_at is not None else {}
     try:
         with transaction.atomic():
             return HostedModel.objects.create(
@@ -65,9 +66,17 @@ def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
                 price_per_input_token=model.price_in,
                 price_per_output_token=model.price_out,
                 context_window=model.context_window,
+                fingerprint=fingerprint,
             )
     except IntegrityError:  # somebody was faster
         raise taken from None
+
+
+def _tried(server: Server, model: ModelTerms) -> Fingerprint:
+    found = checking.probe(server, [Asked(model.model_id, model.asked_as)])
+    if not found.ok:
+        raise NotServed(" ".join(found.errors))
+    return found.fingerprints[model.model_id]
 
 
 def set_price(*, model: HostedModel, price_in: int, price_out: int) -> None:
