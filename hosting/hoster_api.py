@@ -11,7 +11,7 @@ from rest_framework.response import Response
 from accounts import envelope
 from accounts.api import Endpoint
 from accounts.envelope import ApiError
-from hosting import checking, prices, registration
+from hosting import checking, prices, registration, standing
 from hosting.addresses import AddressRefused
 from hosting.checking import CheckRuns
 from hosting.models import PRICE_MAX, HostedModel, Server
@@ -75,6 +75,27 @@ class PricedShape(PriceShape):
     price_changes_at = serializers.DateTimeField(allow_null=True)
 
 
+class DrainShape(serializers.Serializer[Any]):
+    """Without a body: all your servers drain."""
+
+    draining = serializers.BooleanField(default=True, help_text="false: take traffic again")
+    server_id = serializers.IntegerField(required=False, help_text="one server; all of yours when left out")
+
+
+class DrainedServerShape(serializers.Serializer[Any]):
+    server_id = serializers.IntegerField(source="pk")
+    name = serializers.CharField()
+    draining = serializers.BooleanField()
+    state = serializers.SerializerMethodField(help_text="how it stands with the router, in words")
+
+    def get_state(self, server: Server) -> str:
+        return standing.of_server(server).label
+
+
+class DrainedShape(serializers.Serializer[Any]):
+    servers = DrainedServerShape(many=True)
+
+
 class Hosters(Endpoint):
     @extend_schema(operation_id="register_server", request=RegisterShape, responses={201: RegisteredShape})
     def post(self, request: Request) -> Response:
@@ -129,6 +150,26 @@ class ServerToken(Endpoint):
         return Response(
             TokenShape({"server_token": registration.rotate_token(_own(request, server_id))}).data
         )
+
+
+class Drain(Endpoint):
+    @extend_schema(operation_id="drain", request=DrainShape, responses=DrainedShape)
+    def post(self, request: Request) -> Response:
+        """Stop new requests to your servers for maintenance, or take them up again. No score suffers."""
+        asked = DrainShape(data=request.data)
+        asked.is_valid(raise_exception=True)
+        servers = Server.objects.filter(hoster__customer=_customer_id(request)).order_by("pk")
+        if not servers:
+            raise ApiError(
+                envelope.NOT_FOUND.because("You host nothing yet. Register with POST /v1/hosters.")
+            )
+        if "server_id" in asked.validated_data:
+            servers = servers.filter(pk=asked.validated_data["server_id"])
+        if not servers:
+            raise ApiError(envelope.NOT_FOUND.because("You have no server of this id.", param="server_id"))
+        for server in servers:
+            registration.set_draining(server, asked.validated_data["draining"])
+        return Response(DrainedShape({"servers": servers.all()}).data)
 
 
 class ModelPrice(Endpoint):

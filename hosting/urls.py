@@ -7,6 +7,7 @@ from hosting import api, hoster_api, views
 urlpatterns = [
     path("hosters", views.hosters, name="hosters"),
     path("hosters/register", views.register, name="register_server"),
+    path("hosters/drain", hoster_api.Drain.as_view()),  # with a key; the button is below
     path("hosters/servers/<int:server_id>", views.server, name="server"),
     path("hosters/servers/<int:server_id>/check", views.check, name="check_server"),
     path("hosters/servers/<int:server_id>/drain", views.drain, name="drain_server"),
