@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from hosting import api, hoster_api, views
+from hosting import api, hoster_api, replies, views
 
 urlpatterns = [
     path("hosters", views.hosters, name="hosters"),
@@ -14,6 +14,8 @@ urlpatterns = [
     path("hosters/servers/<int:server_id>/token", views.rotate_token, name="rotate_token"),
     path("hosters/servers/<int:server_id>/models", views.add_model, name="add_model"),
     path("hosters/servers/<int:server_id>/models/<int:model_id>", views.edit_model, name="edit_model"),
+    path("hosters/servers/<int:server_id>/models/<int:model_id>/retest", replies.retest, name="retest"),
+    path("hosters/actions/<int:action_id>/answer", replies.answer, name="answer_action"),
     path("v1/hosters", hoster_api.Hosters.as_view()),
     path("v1/hosters/servers/<int:server_id>/check", hoster_api.ServerCheck.as_view()),
     path("v1/hosters/servers/<int:server_id>/token", hoster_api.ServerToken.as_view()),

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing.visitors import customers_only
-from hosting import checking, prices, registration, showcase, standing, starting
+from hosting import checking, prices, registration, rounds, showcase, standing, starting
 from hosting.addresses import AddressRefused
 from hosting.checking import CheckRuns
 from hosting.forms import ModelForm, ModelFormSet, PriceForm, ServerForm, TokenForm, terms_of
@@ -26,6 +26,7 @@ EXAMPLE_PRICES = (
     (500, "13B–27B models"),
     (2_000, "70B+ models, premium quality"),
 )
+CHECKS_SHOWN = 10
 
 
 def hosters(request: HttpRequest) -> HttpResponse:
@@ -136,12 +137,15 @@ def _own(customer: Customer, server_id: int) -> Server:
 
 
 def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
+    models = rounds.of_models(owned)
     context = {
         "server": owned,
-        "standing": standing.of_server(owned),
-        "models": owned.models.order_by("model_id"),
+        "standing": standing.of_server(owned, paused_until=standing.paused_until(owned)),
+        "models": models,
+        "deactivated": [model for model, _ in models if model.deactivated_at],
+        "actions": standing.actions(owned.hoster, owned) if owned.hoster else [],
         "errors": owned.verification_error.splitlines(),
-        "checks": owned.health_checks.order_by("-checked_at")[:5],
+        "checks": owned.health_checks.order_by("-checked_at")[:CHECKS_SHOWN],
         "form": form,
         "price_delay_s": settings.PRICE_DELAY_S,
     }

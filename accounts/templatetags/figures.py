@@ -36,3 +36,9 @@ def duration(milliseconds: int | None) -> str:
 def score(value: float) -> str:
     """A score from 0 to 1 with two digits."""
     return f"{value:.2f}"
+
+
+@register.filter
+def share(value: float | None) -> str:
+    """A part of a whole as a percentage: 0.987 → "98.7 %"; a dash for what was not measured."""
+    return "–" if value is None else f"{value * 100:.1f} %"

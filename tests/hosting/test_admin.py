@@ -164,7 +164,7 @@ def test_the_history_shows_evidence_and_answer_and_cannot_be_edited(admin: Clien
 
 def question(**fields: str) -> dict[str, str]:
     return {
-        **{"slug": factories.unique("q"), "topic": "space", "kind": "text", "enabled": "on"},
+        **{"slug": factories.unique("q"), "topic": "space", "kind": "text"},
         **{"wordings": "Which planet, if any,\nis red?", "answers": "Mars\n\nMars\nthe red one"},
         **fields,
     }
@@ -225,7 +225,9 @@ def test_the_pool_of_auto_is_edited(admin: Client) -> None:
 def test_circuits_and_test_answers_can_be_read_but_not_edited(admin: Client) -> None:
     server, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
     circuit = Circuit.objects.create(server=server, open_until=timezone.now(), openings=2)
-    asked = Question.objects.create(slug=factories.unique("q"), topic="x", wordings=["?"], answers=["!"])
+    asked = Question.objects.create(
+        slug=factories.unique("q"), topic="x", wordings=["?"], answers=["!"], enabled=False
+    )
     said = ConsistencyAnswer.objects.create(
         offer=offer, question=asked, right=False, counted=True, answer="Um."
     )
