@@ -76,6 +76,11 @@ def jobs() -> tuple[Job, ...]:
             MINUTE_S,
             "How many bytes a token of each model has, to judge what servers claim.",
         ),
+        Job(
+            "routing.tasks.measure_offers",
+            MINUTE_S,
+            "How fast each offer answered in the last day and how long its server was up: customers choose by it.",
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from django.db import connection
 from billing import audit as books
 from billing import ledger
 from routing import audit as requests
+from routing import measures
 
 log = structlog.get_logger(__name__)
 
@@ -74,3 +75,9 @@ def learn_token_sizes() -> int:
     with connection.cursor() as cursor:
         cursor.execute(LEARN_TOKEN_SIZES)
         return cursor.rowcount
+
+
+@shared_task
+def measure_offers() -> int:
+    """Update what /v1/models says about speed and uptime; how many rows changed."""
+    return measures.measure()
