@@ -1,27 +1,22 @@
 """The market in the admin. Servers come in by registration, which makes their keys and tokens.
 
-A token is never shown, and an address is never edited: it could be pointed elsewhere to harvest the token.
+A token is never shown, and an address is never edited: it could be pointed elsewhere to harvest the token. A standing
+is changed by actions that ask for a reason, and a price waits.
 """
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.forms import ModelForm
 from django.http import HttpRequest
 
+from accounts.admin import ReadOnly
+from hosting import moderation, prices, reasons
+from hosting.judges_admin import ActionsOfHoster, ReadOnlyInline
 from hosting.models import HealthCheck, HostedModel, Hoster, Server
+from hosting.moderation import Kind
 
-
-class ReadOnly:
-    """For rows that only the program writes."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+PRICES = {"price_per_input_token", "price_per_output_token"}
 
 
 class Kept:
@@ -34,11 +29,10 @@ class Kept:
         return False
 
 
-class ServersOfHoster(ReadOnly, admin.TabularInline):
+class ServersOfHoster(ReadOnlyInline):
     model = Server
     fields = ["name", "base_url", "slots", "verified_at", "draining", "health"]
     show_change_link = True
-    extra = 0
 
 
 class ModelsOfServer(admin.TabularInline):
@@ -51,8 +45,30 @@ class ModelsOfServer(admin.TabularInline):
         "context_window",
         "enabled",
     ]
+    readonly_fields = ["price_per_input_token", "price_per_output_token"]  # changed on the model's own page
+    show_change_link = True
     extra = 0
     can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+STANDINGS = (
+    (Kind.WARN, "Warn"),
+    (Kind.PROBATION, "Put on probation"),
+    (Kind.SUSPEND, "Suspend"),
+    (Kind.DEACTIVATE, "Deactivate"),
+    (Kind.REINSTATE, "Reinstate"),
+)
+
+
+def _acts(kind: Kind, words: str) -> Any:
+    return reasons.asked(
+        kind.value,
+        words,
+        lambda hoster, reason, who: moderation.act(kind, hoster, reason=reason, actor=who),
+    )
 
 
 @admin.register(Hoster)
@@ -60,10 +76,17 @@ class HosterAdmin(Kept, admin.ModelAdmin):
     list_display = ["name", "customer", "status", "trust", "created_at"]
     list_filter = ["status"]
     search_fields = ["name", "customer__user__email"]
-    fields = ["name", "customer", "status", "status_reason", "trust", "created_at"]
-    readonly_fields = ["customer", "trust", "created_at"]
+    fields = [
+        *("name", "customer", "status", "status_reason", "trust", "trust_parts", "trust_at", "is_new"),
+        "created_at",
+    ]
+    readonly_fields = [
+        *("customer", "status", "status_reason", "trust", "trust_parts", "trust_at", "is_new"),
+        "created_at",
+    ]
     list_select_related = ["customer__user"]
-    inlines = [ServersOfHoster]
+    inlines = [ServersOfHoster, ActionsOfHoster]
+    actions = [_acts(kind, words) for kind, words in STANDINGS]
 
 
 @admin.register(Server)
@@ -83,11 +106,11 @@ class ServerAdmin(Kept, admin.ModelAdmin):
     list_select_related = ["hoster"]
     fields = [
         *("name", "kind", "hoster", "base_url", "slots", "draining", "verified_at", "verification_error"),
-        *("token_version", "health", "health_checked_at", "version", "created_at"),
+        *("token_version", "waiting_since", "health", "health_checked_at", "uptime", "version", "created_at"),
     ]
     readonly_fields = [
         *("kind", "hoster", "base_url", "verified_at", "verification_error"),
-        *("token_version", "health", "health_checked_at", "version", "created_at"),
+        *("token_version", "waiting_since", "health", "health_checked_at", "uptime", "version", "created_at"),
     ]
     inlines = [ModelsOfServer]
 
@@ -96,18 +119,52 @@ class ServerAdmin(Kept, admin.ModelAdmin):
 class HostedModelAdmin(Kept, admin.ModelAdmin):
     list_display = [
         *("model_id", "server", "price_per_input_token", "price_per_output_token"),
-        *("context_window", "enabled"),
+        *("context_window", "enabled", "deactivated_at"),
     ]
-    list_filter = ["enabled", "server__kind"]
+    list_filter = ["enabled", ("deactivated_at", admin.EmptyFieldListFilter), "server__kind"]
     search_fields = ["model_id", "server__name", "server__hoster__name"]
     list_select_related = ["server"]
-    readonly_fields = ["server", "bytes_per_token", "created_at"]
+    readonly_fields = [
+        *("server", "next_price_per_input_token", "next_price_per_output_token", "price_changes_at"),
+        *(
+            "consistency",
+            "consistency_at",
+            "deactivated_at",
+            "deactivated_reason",
+            "retest_at",
+            "fingerprint",
+        ),
+        *("bytes_per_token", "created_at"),
+    ]
+    actions = [
+        reasons.asked(
+            "deactivate",
+            "Deactivate",
+            lambda offer, reason, who: moderation.deactivate_offer(offer, reason=reason, actor=who),
+        ),
+        reasons.asked(
+            "reinstate",
+            "Reinstate",
+            lambda offer, reason, who: moderation.reinstate_offer(offer, reason=reason, actor=who),
+        ),
+    ]
+
+    def save_model(self, request: HttpRequest, obj: HostedModel, form: ModelForm, change: bool) -> None:
+        """A new price waits like a hoster's own; the rest is saved as written."""
+        if PRICES & set(form.changed_data):
+            prices.set_price(
+                model=HostedModel.objects.get(pk=obj.pk),
+                price_in=obj.price_per_input_token,
+                price_out=obj.price_per_output_token,
+            )
+            obj.refresh_from_db(fields=prices.PRICE_COLUMNS)
+            messages.info(request, prices.told(obj))
+        obj.save(update_fields=set(form.changed_data) - PRICES)
 
 
 @admin.register(HealthCheck)
-class HealthCheckAdmin(ReadOnly, admin.ModelAdmin):
+class HealthCheckAdmin(ReadOnly):
     list_display = ["server", "checked_at", "ok", "latency_ms", "error"]
     list_filter = ["ok"]
     search_fields = ["server__name"]
     list_select_related = ["server"]
-    show_full_result_count = False

@@ -23,7 +23,23 @@ class Pricing(serializers.Serializer[Any]):
     output = PriceRange()
 
 
-class ModelShape(serializers.Serializer[Any]):
+class MeasuresShape(serializers.Serializer[Any]):
+    """Of the last day; null when nothing was measured. Of a model: each of whichever server is best at it."""
+
+    context_window = serializers.IntegerField(help_text="tokens")
+    ttft_ms_p50 = serializers.IntegerField(allow_null=True, help_text="to the first token, of streams")
+    ttft_ms_p95 = serializers.IntegerField(allow_null=True)
+    latency_ms_p50 = serializers.IntegerField(allow_null=True, help_text="of whole answers")
+    latency_ms_p95 = serializers.IntegerField(allow_null=True)
+    tokens_per_s = serializers.FloatField(allow_null=True, help_text="after the first token; the median")
+    uptime = serializers.FloatField(allow_null=True, help_text="share of the day's health checks that passed")
+    health = serializers.FloatField(help_text="0…1")
+    trust = serializers.FloatField(help_text="0…1")
+    consistency = serializers.FloatField(allow_null=True, help_text="0…1; null before the first test")
+    status = serializers.CharField(help_text="active, warned or probation")
+
+
+class NamedShape(serializers.Serializer[Any]):
     """Prices are nanodollars per token (100 = 0.10 USD per 1M tokens); `auto` has none of its own."""
 
     id = serializers.CharField()
@@ -33,21 +49,27 @@ class ModelShape(serializers.Serializer[Any]):
     price_per_input_token = serializers.IntegerField(allow_null=True)
     price_per_output_token = serializers.IntegerField(allow_null=True)
     pricing = Pricing()
-    context_window = serializers.IntegerField(help_text="tokens, of the roomiest server")
+
+
+class ModelShape(NamedShape, MeasuresShape):
+    __doc__ = NamedShape.__doc__
     servers = serializers.IntegerField(help_text="how many servers sell it now")
-    health = serializers.FloatField(help_text="0…1, of the best server")
-    trust = serializers.FloatField(help_text="0…1, of the best server")
 
 
-class ServerShape(serializers.Serializer[Any]):
+class OfferedShape(serializers.Serializer[Any]):
     owner = serializers.CharField()
     kind = serializers.CharField(help_text="local, hoster or cloud")
     price_per_input_token = serializers.IntegerField()
     price_per_output_token = serializers.IntegerField()
-    context_window = serializers.IntegerField()
-    health = serializers.FloatField()
-    trust = serializers.FloatField()
-    status = serializers.CharField(help_text="active, warned or probation")
+    next_price_per_input_token = serializers.IntegerField(allow_null=True)
+    next_price_per_output_token = serializers.IntegerField(allow_null=True)
+    price_changes_at = serializers.DateTimeField(
+        allow_null=True, help_text="when the next price comes; null when none waits"
+    )
+
+
+class ServerShape(OfferedShape, MeasuresShape):
+    """A model on one server."""
 
 
 class ModelDetailShape(ModelShape):

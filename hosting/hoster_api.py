@@ -11,10 +11,10 @@ from rest_framework.response import Response
 from accounts import envelope
 from accounts.api import Endpoint
 from accounts.envelope import ApiError
-from hosting import checking, registration
+from hosting import checking, prices, registration, standing
 from hosting.addresses import AddressRefused
 from hosting.checking import CheckRuns
-from hosting.models import PRICE_MAX, Server
+from hosting.models import PRICE_MAX, HostedModel, Server
 from hosting.registration import RegistrationRefused
 from hosting.terms import ModelTerms, TermsRefused
 
@@ -57,6 +57,43 @@ class TokenShape(serializers.Serializer[Any]):
     """Shown this once. No request carries the old one any more."""
 
     server_token = serializers.CharField()
+
+
+class PriceShape(serializers.Serializer[Any]):
+    """Nanodollars per token (100 = 0.10 USD per 1M tokens)."""
+
+    price_per_input_token = serializers.IntegerField(min_value=0, max_value=PRICE_MAX)
+    price_per_output_token = serializers.IntegerField(min_value=0, max_value=PRICE_MAX)
+
+
+class PricedShape(PriceShape):
+    """The price now, and the one that waits until `price_changes_at` (null when none does)."""
+
+    id = serializers.CharField(source="model_id")
+    next_price_per_input_token = serializers.IntegerField(allow_null=True)
+    next_price_per_output_token = serializers.IntegerField(allow_null=True)
+    price_changes_at = serializers.DateTimeField(allow_null=True)
+
+
+class DrainShape(serializers.Serializer[Any]):
+    """Without a body: all your servers drain."""
+
+    draining = serializers.BooleanField(default=True, help_text="false: take traffic again")
+    server_id = serializers.IntegerField(required=False, help_text="one server; all of yours when left out")
+
+
+class DrainedServerShape(serializers.Serializer[Any]):
+    server_id = serializers.IntegerField(source="pk")
+    name = serializers.CharField()
+    draining = serializers.BooleanField()
+    state = serializers.SerializerMethodField(help_text="how it stands with the router, in words")
+
+    def get_state(self, server: Server) -> str:
+        return standing.of_server(server).label
+
+
+class DrainedShape(serializers.Serializer[Any]):
+    servers = DrainedServerShape(many=True)
 
 
 class Hosters(Endpoint):
@@ -113,6 +150,43 @@ class ServerToken(Endpoint):
         return Response(
             TokenShape({"server_token": registration.rotate_token(_own(request, server_id))}).data
         )
+
+
+class Drain(Endpoint):
+    @extend_schema(operation_id="drain", request=DrainShape, responses=DrainedShape)
+    def post(self, request: Request) -> Response:
+        """Stop new requests to your servers for maintenance, or take them up again. No score suffers."""
+        asked = DrainShape(data=request.data)
+        asked.is_valid(raise_exception=True)
+        servers = Server.objects.filter(hoster__customer=_customer_id(request)).order_by("pk")
+        if not servers:
+            raise ApiError(
+                envelope.NOT_FOUND.because("You host nothing yet. Register with POST /v1/hosters.")
+            )
+        if "server_id" in asked.validated_data:
+            servers = servers.filter(pk=asked.validated_data["server_id"])
+        if not servers:
+            raise ApiError(envelope.NOT_FOUND.because("You have no server of this id.", param="server_id"))
+        for server in servers:
+            registration.set_draining(server, asked.validated_data["draining"])
+        return Response(DrainedShape({"servers": servers.all()}).data)
+
+
+class ModelPrice(Endpoint):
+    @extend_schema(operation_id="set_price", request=PriceShape, responses=PricedShape)
+    def post(self, request: Request, server_id: int, model_id: str) -> Response:
+        """Set the price of a model on a server. It waits; the current price cancels one that waits."""
+        model = HostedModel.objects.filter(server=_own(request, server_id), model_id=model_id).first()
+        if model is None:
+            raise ApiError(envelope.NOT_FOUND)
+        asked = PriceShape(data=request.data)
+        asked.is_valid(raise_exception=True)
+        prices.set_price(
+            model=model,
+            price_in=asked.validated_data["price_per_input_token"],
+            price_out=asked.validated_data["price_per_output_token"],
+        )
+        return Response(PricedShape(model).data)
 
 
 def _customer_id(request: Request) -> int:

@@ -1,6 +1,7 @@
 """Reads for /v1/models: what can be bought now, each model once, without anything a customer must not see."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -14,15 +15,22 @@ AUTO = "auto"
 AUTO_CREATED = 1_767_225_600  # 2026-01-01: `auto` is no model and was never made
 OFF_THE_MARKET = [Hoster.Status.SUSPENDED, Hoster.Status.DEACTIVATED]
 
+STATUSES = (Hoster.Status.ACTIVE.value, Hoster.Status.WARNED.value, Hoster.Status.PROBATION.value)
+LESS_IS_BETTER = ("ttft_ms_p50", "ttft_ms_p95", "latency_ms_p50", "latency_ms_p95")
+MORE_IS_BETTER = ("context_window", "tokens_per_s", "uptime", "health", "trust", "consistency")
+
 FOR_SALE = """
 -- small tables, read whole unless a name is given (hosting_hostedmodel_by_name); the cheapest server first
-SELECT m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
-       m.price_per_input_token, m.price_per_output_token, m.context_window,
-       s.health, coalesce(h.trust, 1), coalesce(h.status, 'active'), s.id
+SELECT m.context_window, m.ttft_ms_p50, m.ttft_ms_p95, m.latency_ms_p50, m.latency_ms_p95, m.tokens_per_s, s.uptime,
+       s.health, coalesce(h.trust, 1), CASE WHEN m.consistency_at IS NOT NULL THEN m.consistency END,
+       coalesce(h.status, 'active'), m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
+       m.price_per_input_token, m.price_per_output_token, m.next_price_per_input_token,
+       m.next_price_per_output_token, m.price_changes_at, s.id
   FROM hosting_hostedmodel m
   JOIN hosting_server s ON s.id = m.server_id
   LEFT JOIN hosting_hoster h ON h.id = s.hoster_id
- WHERE m.enabled AND s.verified_at IS NOT NULL AND NOT s.draining
+ WHERE m.enabled AND s.verified_at IS NOT NULL AND NOT s.draining AND s.waiting_since IS NULL
+   AND m.deactivated_at IS NULL
    AND (h.id IS NULL OR h.status <> ALL (%(off)s))
    AND (%(model)s::text IS NULL OR m.model_id = %(model)s)
  ORDER BY m.model_id, m.price_per_input_token + m.price_per_output_token, m.id
@@ -30,8 +38,31 @@ SELECT m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A model on one server. Prices are nanodollars per token, scores 0 to 1. No address, no token."""
+class Measures:
+    """Tokens, milliseconds, tokens per second; scores and the uptime from 0 to 1.
+
+    Speed and uptime are of the last day, None when nothing was measured; consistency is None before the first test.
+    """
+
+    context_window: int
+    ttft_ms_p50: int | None
+    ttft_ms_p95: int | None
+    latency_ms_p50: int | None
+    latency_ms_p95: int | None
+    tokens_per_s: float | None
+    uptime: float | None
+    health: float
+    trust: float
+    consistency: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(Measures):
+    """A model on one server, a row of FOR_SALE. Prices are nanodollars per token. No address, no token.
+
+    next_price…: what it costs from price_changes_at on; None when no change waits.
+    """
 
     model_id: str
     created_at: dt.datetime
@@ -39,10 +70,9 @@ class Offer:
     hoster: str
     price_per_input_token: int
     price_per_output_token: int
-    context_window: int
-    health: float
-    trust: float
-    status: str
+    next_price_per_input_token: int | None
+    next_price_per_output_token: int | None
+    price_changes_at: dt.datetime | None
     server_id: int
 
     @property
@@ -52,8 +82,8 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
-    """A model and the offers of it, the cheapest first."""
+class Listing(Measures):
+    """A model and the offers of it, the cheapest first; each measure is of whichever server is best at it."""
 
     id: str
     offers: tuple[Offer, ...]
@@ -76,18 +106,6 @@ class Listing:
             "input": _range([offer.price_per_input_token for offer in self.offers]),
             "output": _range([offer.price_per_output_token for offer in self.offers]),
         }
-
-    @property
-    def context_window(self) -> int:
-        return max((offer.context_window for offer in self.offers), default=0)
-
-    @property
-    def health(self) -> float:
-        return max((offer.health for offer in self.offers), default=0.0)
-
-    @property
-    def trust(self) -> float:
-        return max((offer.trust for offer in self.offers), default=0.0)
 
     @property
     def servers(self) -> int:
@@ -119,11 +137,30 @@ def _listing(model_id: str, offers: tuple[Offer, ...]) -> Listing:
         created=min(int(offer.created_at.timestamp()) for offer in offers),
         owned_by=f"hoster:{cheapest.hoster}" if cheapest.hoster else NEURALGATE,
         cheapest=cheapest,
+        **_best(offers),
     )
 
 
 def _auto(offers: list[Offer]) -> Listing:
-    return Listing(id=AUTO, offers=tuple(offers), created=AUTO_CREATED, owned_by=NEURALGATE, cheapest=None)
+    return Listing(
+        id=AUTO,
+        offers=tuple(offers),
+        created=AUTO_CREATED,
+        owned_by=NEURALGATE,
+        cheapest=None,
+        **_best(offers),
+    )
+
+
+def _best(offers: Sequence[Offer]) -> dict[str, Any]:
+    """The fields of Measures: of whichever offer is best at each."""
+    best: dict[str, Any] = {"context_window": 0, "health": 0.0, "trust": 0.0}
+    for pick, names in ((min, LESS_IS_BETTER), (max, MORE_IS_BETTER)):
+        for name in names:
+            values = [value for offer in offers if (value := getattr(offer, name)) is not None]
+            best[name] = pick(values) if values else best.get(name)
+    best["status"] = min((offer.status for offer in offers), key=STATUSES.index, default=STATUSES[0])
+    return best
 
 
 def _offers(model_id: str | None) -> list[Offer]:

@@ -1,10 +1,43 @@
 """What a hoster changes about the models of a server: another model, another price."""
 
-from django.db import IntegrityError, transaction
+from django.conf import settings
+from django.db import IntegrityError, connection, transaction
 
 from hosting import checking, terms
+from hosting.drift import Fingerprint
 from hosting.models import HostedModel, Server
 from hosting.terms import MODELS_MAX, ModelTerms, TermsRefused
+from hosting.verification import Asked
+
+LET_WAIT = """
+-- one row by its primary key; none when this is the price already
+UPDATE hosting_hostedmodel
+   SET next_price_per_input_token = %(price_in)s, next_price_per_output_token = %(price_out)s,
+       price_changes_at = app_now() + make_interval(secs => %(delay_s)s)
+ WHERE id = %(id)s AND (price_per_input_token, price_per_output_token) <> (%(price_in)s, %(price_out)s)
+"""
+SET_NOW = """
+-- one row by its primary key
+UPDATE hosting_hostedmodel
+   SET price_per_input_token = %(price_in)s, price_per_output_token = %(price_out)s,
+       next_price_per_input_token = NULL, next_price_per_output_token = NULL, price_changes_at = NULL
+ WHERE id = %(id)s
+"""
+SERVERS_WITH_DUE_PRICES = """
+-- small table, read whole
+SELECT DISTINCT server_id FROM hosting_hostedmodel WHERE price_changes_at <= app_now() ORDER BY server_id
+"""
+APPLY_DUE = """
+-- hosting_hostedmodel_once; the trigger raises the version of this one server: no other is locked meanwhile
+UPDATE hosting_hostedmodel
+   SET price_per_input_token = next_price_per_input_token, price_per_output_token = next_price_per_output_token,
+       next_price_per_input_token = NULL, next_price_per_output_token = NULL, price_changes_at = NULL
+ WHERE server_id = %s AND price_changes_at <= app_now()
+"""
+PRICE_COLUMNS = [
+    *("price_per_input_token", "price_per_output_token"),
+    *("next_price_per_input_token", "next_price_per_output_token", "price_changes_at"),
+]
 
 
 class NotServed(Exception):
@@ -23,8 +56,7 @@ def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
     taken = TermsRefused(f"{model.model_id} is on this server already. Change its price instead.")
     if server.models.filter(model_id=model.model_id).exists():
         raise taken
-    if server.verified_at is not None and not (found := checking.probe(server, [model.asked_as])).ok:
-        raise NotServed(" ".join(found.errors))
+    fingerprint = _tried(server, model) if server.verified_at is not None else {}
     try:
         with transaction.atomic():
             return HostedModel.objects.create(
@@ -34,20 +66,51 @@ def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
                 price_per_input_token=model.price_in,
                 price_per_output_token=model.price_out,
                 context_window=model.context_window,
+                fingerprint=fingerprint,
             )
     except IntegrityError:  # somebody was faster
         raise taken from None
 
 
-def set_price(*, model: HostedModel, price_in: int, price_out: int) -> None:
-    """Nanodollars per token, from the next request on; what runs is billed at the price it was admitted with.
+def _tried(server: Server, model: ModelTerms) -> Fingerprint:
+    found = checking.probe(server, [Asked(model.model_id, model.asked_as)])
+    if not found.ok:
+        raise NotServed(" ".join(found.errors))
+    return found.fingerprints[model.model_id]
 
-    Raises TermsRefused.
+
+def set_price(*, model: HostedModel, price_in: int, price_out: int) -> None:
+    """A new price in nanodollars per token; it comes after PRICE_DELAY_S, so that who chose by the old one pays it.
+
+    It replaces a price that waits and begins the wait anew; the current price only cancels what waits. What runs
+    is billed at the price it was admitted with. The prices of `model` are then as in the database. Raises TermsRefused.
     """
     terms.check([ModelTerms(model.model_id, price_in, price_out, model.context_window, model.upstream_name)])
-    HostedModel.objects.filter(pk=model.pk).update(
-        price_per_input_token=price_in, price_per_output_token=price_out
-    )
+    asked = {"id": model.pk, "price_in": price_in, "price_out": price_out, "delay_s": settings.PRICE_DELAY_S}
+    with connection.cursor() as cursor:
+        if settings.PRICE_DELAY_S:
+            cursor.execute(LET_WAIT, asked)
+        if not settings.PRICE_DELAY_S or cursor.rowcount == 0:
+            cursor.execute(SET_NOW, asked)
+    model.refresh_from_db(fields=PRICE_COLUMNS)
+
+
+def told(model: HostedModel) -> str:
+    """When the price comes that was just set, in words."""
+    if model.price_changes_at is None:
+        return f"{model.model_id} has this price from the next request on."
+    return f"{model.model_id} gets its new price at {model.price_changes_at:%H:%M:%S} UTC."
+
+
+def apply_due() -> int:
+    """Make the prices current whose wait is over; how many. Safe to run twice and at the same time."""
+    applied = 0
+    with connection.cursor() as cursor:
+        cursor.execute(SERVERS_WITH_DUE_PRICES)
+        for row in cursor.fetchall():
+            cursor.execute(APPLY_DUE, row)
+            applied += cursor.rowcount
+    return applied
 
 
 def set_offered(model: HostedModel, offered: bool) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import Case, F, When
 from django.db.models.functions import Now
 
 from accounts import issuing
@@ -112,7 +112,7 @@ def add_provider(
 
 def mark_verified(server: Server) -> None:
     """From the next request on the server may get traffic."""
-    Server.objects.filter(pk=server.pk).update(verified_at=Now(), verification_error="")
+    Server.objects.filter(pk=server.pk).update(verified_at=Now(), verification_error="", waiting_since=None)
 
 
 def mark_failed(server: Server, errors: Sequence[str]) -> None:
@@ -123,11 +123,14 @@ def mark_failed(server: Server, errors: Sequence[str]) -> None:
 def rotate_token(server: Server, new_token: str | None = None) -> str:
     """Replace the server's token, made here unless given; from the next request on none carries the old one.
 
-    Returns the new token, to be shown once. Raises RegistrationRefused.
+    A server in traffic is waited for until it takes the new one, without requests and without a penalty; its health
+    checks see when that is. Returns the new token, to be shown once. Raises RegistrationRefused.
     """
     token = tokens.make() if new_token is None else check_token(new_token)
     Server.objects.filter(pk=server.pk).update(
-        token_encrypted=tokens.seal(server_id=server.pk, token=token), token_version=F("token_version") + 1
+        token_encrypted=tokens.seal(server_id=server.pk, token=token),
+        token_version=F("token_version") + 1,
+        waiting_since=Case(When(verified_at__isnull=False, then=Now())),
     )
     return token
 

@@ -1,11 +1,15 @@
 """How a server and a hoster stand with the router, in words for their owner."""
 
+import datetime as dt
 from dataclasses import dataclass
 
-from hosting.models import Hoster, Server
+from django.db.models.functions import Now
+
+from hosting.models import Circuit, Hoster, ModerationAction, Server
 
 HEALTH_EXCLUDED_BELOW = 0.3
 HEALTH_LOWER_BELOW = 0.5
+ACTIONS_SHOWN_MAX = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +34,44 @@ def of_hoster(hoster: Hoster) -> Standing:
     return OF_HOSTER[Hoster.Status(hoster.status)]
 
 
-def of_server(server: Server) -> Standing:
-    """What keeps traffic from it first: its check, its owner's wish, its health."""
+def of_servers(hoster: Hoster) -> list[tuple[Server, Standing]]:
+    """Every server of the hoster, with its models read, and how it stands."""
+    circuits = Circuit.objects.filter(server__hoster=hoster, open_until__gt=Now())
+    paused = dict(circuits.values_list("server_id", "open_until"))
+    servers = hoster.servers.prefetch_related("models").order_by("pk")
+    return [(server, of_server(server, paused_until=paused.get(server.pk))) for server in servers]
+
+
+def paused_until(server: Server) -> dt.datetime | None:
+    """The end of the pause after three failures in a row; None when there is none now."""
+    circuits = Circuit.objects.filter(server=server, open_until__gt=Now())
+    return circuits.values_list("open_until", flat=True).first()
+
+
+def actions(hoster: Hoster, server: Server | None = None) -> list[ModerationAction]:
+    """What was done and said lately, of all or of one server; the newest first."""
+    own = hoster.actions.select_related("server", "offer").order_by("-created_at")
+    return list((own if server is None else own.filter(server=server))[:ACTIONS_SHOWN_MAX])
+
+
+def of_server(server: Server, *, paused_until: dt.datetime | None = None) -> Standing:
+    """What keeps traffic from it first: its check, its owner's wish, its failures, its health."""
     if server.verified_at is None and server.verification_error:
         return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:
         return Standing("fair", "not checked yet", "Start it with its token, then check it.")
+    if server.waiting_since is not None:
+        return Standing(
+            "fair", "waiting for your server", "No requests until it takes them: start it with the new token."
+        )
     if server.draining:
         return Standing("fair", "draining", "No new requests until you take traffic up again.")
+    if paused_until is not None:
+        return Standing(
+            "bad",
+            "paused",
+            f"It failed three times in a row: no requests until {paused_until:%H:%M:%S} UTC. See its log.",
+        )
     if server.health < HEALTH_EXCLUDED_BELOW:
         return Standing("bad", "unhealthy", "No traffic until its health checks pass again.")
     if server.health < HEALTH_LOWER_BELOW:

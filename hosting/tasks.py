@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from celery import shared_task
 
-from hosting import errors, health
+from hosting import errors, health, prices
 
 JITTER_S = 5.0  # so that servers cannot tell the rhythm of checks from requests, nor are asked all at once
 
@@ -29,3 +29,9 @@ def check_health(jitter_s: float = JITTER_S) -> int:
 def tell_about_errors() -> int:
     """Tell hosters of servers that fail above 20 % of their requests; how many servers."""
     return errors.tell()
+
+
+@shared_task
+def apply_prices() -> int:
+    """Make new prices current whose wait is over; how many."""
+    return prices.apply_due()

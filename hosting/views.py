@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -9,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing.visitors import customers_only
-from hosting import checking, prices, registration, showcase, standing, starting
+from hosting import checking, prices, registration, rounds, showcase, standing, starting
 from hosting.addresses import AddressRefused
 from hosting.checking import CheckRuns
 from hosting.forms import ModelForm, ModelFormSet, PriceForm, ServerForm, TokenForm, terms_of
@@ -25,6 +26,7 @@ EXAMPLE_PRICES = (
     (500, "13B–27B models"),
     (2_000, "70B+ models, premium quality"),
 )
+CHECKS_SHOWN = 10
 
 
 def hosters(request: HttpRequest) -> HttpResponse:
@@ -122,7 +124,7 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
         prices.set_offered(model, request.POST["offered"] == "1")
     elif form.is_valid():
         prices.set_price(model=model, **form.cleaned_data)
-        messages.success(request, f"{model.model_id} has its new price from the next request on.")
+        messages.success(request, prices.told(model))
     else:
         messages.error(request, f"The price of {model.model_id} stays: a price is a whole number from 0 on.")
     return redirect("server", server_id=owned.pk)
@@ -135,13 +137,17 @@ def _own(customer: Customer, server_id: int) -> Server:
 
 
 def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
+    models = rounds.of_models(owned)
     context = {
         "server": owned,
-        "standing": standing.of_server(owned),
-        "models": owned.models.order_by("model_id"),
+        "standing": standing.of_server(owned, paused_until=standing.paused_until(owned)),
+        "models": models,
+        "deactivated": [model for model, _ in models if model.deactivated_at],
+        "actions": standing.actions(owned.hoster, owned) if owned.hoster else [],
         "errors": owned.verification_error.splitlines(),
-        "checks": owned.health_checks.order_by("-checked_at")[:5],
+        "checks": owned.health_checks.order_by("-checked_at")[:CHECKS_SHOWN],
         "form": form,
+        "price_delay_s": settings.PRICE_DELAY_S,
     }
     return render(request, "hosting/server.html", context)
 

@@ -74,10 +74,8 @@ def portal(request: HttpRequest, customer: Customer) -> HttpResponse:
             _money("Earned", [(day.date, day.net_nanos) for day in statement.daily]),
             _requests(statement.daily),
         ],
-        "servers": [
-            (server, standing.of_server(server))
-            for server in hoster.servers.prefetch_related("models").order_by("pk")
-        ],
+        "servers": standing.of_servers(hoster),
+        "actions": standing.actions(hoster),
     }
     return render(request, "pages/portal.html", context)
 

@@ -9,6 +9,7 @@ from django.db import transaction
 
 NAME_PREFIX = "neuralgate: "
 MINUTE_S = 60
+PRICES_EVERY_S = 15
 HOUR_S = 3_600
 DAY_S = 86_400
 
@@ -61,6 +62,11 @@ def jobs() -> tuple[Job, ...]:
             "GET /health of every server: what health scores, and with them traffic, react to.",
         ),
         Job(
+            "hosting.tasks.apply_prices",
+            PRICES_EVERY_S,
+            "A new price waits for PRICE_DELAY_S before it is asked; nobody is surprised by a rise.",
+        ),
+        Job(
             "routing.tasks.void_holds_of_dead_processes",
             settings.SWEEP_EVERY_S,
             "A web process without a heartbeat serves nobody: its customers get their holds back.",
@@ -99,6 +105,11 @@ def jobs() -> tuple[Job, ...]:
             "routing.tasks.learn_token_sizes",
             MINUTE_S,
             "How many bytes a token of each model has, to judge what servers claim.",
+        ),
+        Job(
+            "routing.tasks.measure_offers",
+            MINUTE_S,
+            "How fast each offer answered in the last day and how long its server was up: customers choose by it.",
         ),
     )
 

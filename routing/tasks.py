@@ -9,7 +9,7 @@ from django.db import connection
 from billing import audit as books
 from billing import ledger
 from routing import audit as requests
-from routing import claims, conviction, examiner, oddities, reputation
+from routing import claims, conviction, examiner, measures, oddities, reputation
 
 log = structlog.get_logger(__name__)
 
@@ -113,3 +113,9 @@ def judge_hosters() -> int:
 def reverse_convicted_earnings() -> int:
     """Give back what convictions say, also for requests that were under way then; nanodollars."""
     return conviction.carry_out_all()
+
+
+@shared_task
+def measure_offers() -> int:
+    """Update what /v1/models says about speed and uptime; how many rows changed."""
+    return measures.measure()

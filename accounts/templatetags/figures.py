@@ -33,6 +33,20 @@ def duration(milliseconds: int | None) -> str:
 
 
 @register.filter
-def score(value: float) -> str:
-    """A score from 0 to 1 with two digits."""
-    return f"{value:.2f}"
+def score(value: float | None) -> str:
+    """A score from 0 to 1 with two digits; a dash for what was not measured."""
+    return "–" if value is None else f"{value:.2f}"
+
+
+@register.filter
+def rate(value: float | None) -> str:
+    """Tokens per second: 41.7 → "42", 3.21 → "3.2"; a dash for what was not measured."""
+    if value is None:
+        return "–"
+    return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
+
+
+@register.filter
+def share(value: float | None) -> str:
+    """A part of a whole as a percentage: 0.987 → "98.7 %"; a dash for what was not measured."""
+    return "–" if value is None else f"{value * 100:.1f} %"

@@ -6,9 +6,10 @@ from django.core.management.base import CommandError
 
 from accounts import issuing, keys
 from accounts.models import ApiKey, Customer, User
-from hosting import registration, tokens, verification
+from hosting import fingerprints, registration, tokens, verification
 from hosting.models import Server
 from hosting.terms import ModelTerms
+from hosting.verification import Asked
 from neuralgate.demo.network import NETWORK, Simulated, address
 from neuralgate.demo.notes import Login, Notes
 
@@ -86,9 +87,10 @@ def _register(simulated: Simulated, base_url: str, token: str, notes: Notes) -> 
 
 
 def _verify(server: Server, simulated: Simulated, base_url: str, token: str) -> None:
-    models = [model.model_id for model in simulated.models]
+    models = [Asked(model.model_id, model.model_id) for model in simulated.models]
     found = asyncio.run(verification.verify(base_url=base_url, token=token, models=models))
     if not found.ok:
         registration.mark_failed(server, found.errors)
         raise CommandError(f"{simulated.name} did not pass its check: {' '.join(found.errors)}")
+    fingerprints.keep(server, found.fingerprints)
     registration.mark_verified(server)

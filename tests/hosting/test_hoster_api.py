@@ -1,10 +1,13 @@
 """Registering a server with nothing but a key."""
 
+from typing import Any
+
 import pytest
 from django.test import Client
 
 from hosting.models import Server
 from tests import factories, fakes
+from tests.ports import ports
 
 
 def post(who: factories.Person, path: str, body: object = None):  # type: ignore[no-untyped-def]
@@ -81,3 +84,74 @@ def test_wrong_fields_are_named(change: dict[str, object], param: str | None):
     }
     answer = post(factories.person("bob"), "/v1/hosters", fields)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+# ---------------------------------------------------------------------------------------------------- drain
+
+
+def bobs_two() -> tuple[factories.Person, Server, Server]:
+    bob, hoster = factories.hoster()
+    (one, _), (two, _) = (factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster) for _ in "12")
+    return bob, one, two
+
+
+def states(answer: Any) -> dict[int, tuple[bool, str]]:
+    return {row["server_id"]: (row["draining"], row["state"]) for row in answer.json()["servers"]}
+
+
+def test_all_servers_drain_with_the_key_and_come_back():
+    bob, one, two = bobs_two()
+    strict = Client(enforce_csrf_checks=True)
+    answer = strict.generic("POST", "/hosters/drain", headers=bob.headers)
+    assert answer.status_code == 200, answer.content
+    assert states(answer) == {one.pk: (True, "draining"), two.pk: (True, "draining")}
+    assert not answer.cookies
+    back = post(bob, "/hosters/drain", {"draining": False})
+    assert states(back) == {one.pk: (False, "in traffic"), two.pk: (False, "in traffic")}
+
+
+def test_one_server_drains_without_a_penalty():
+    bob, one, two = bobs_two()
+    assert states(post(bob, "/hosters/drain", {"server_id": one.pk})) == {one.pk: (True, "draining")}
+    two.refresh_from_db()
+    one.refresh_from_db()
+    assert (one.draining, two.draining, one.health) == (True, False, 1.0)
+
+
+def test_who_hosts_nothing_is_told_so():
+    answer = post(factories.person(), "/hosters/drain")
+    assert answer.status_code == 404
+    assert "You host nothing yet" in answer.json()["error"]["message"]
+
+
+def test_carol_drains_nothing_of_bobs():
+    _, one, _ = bobs_two()
+    carol, hoster = factories.hoster("carol")
+    factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    assert post(carol, "/hosters/drain", {"server_id": one.pk}).status_code == 404
+    post(carol, "/hosters/drain")
+    one.refresh_from_db()
+    assert not one.draining
+
+
+@pytest.mark.parametrize(
+    ("body", "param"), [({"draining": "maybe"}, "draining"), ({"server_id": "x"}, "server_id")]
+)
+def test_a_nonsensical_drain_is_refused_in_the_envelope(body: dict[str, object], param: str):
+    answer = post(factories.hoster()[0], "/hosters/drain", body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_drain_needs_a_key_and_not_a_cookie():
+    bob, _, _ = bobs_two()
+    client = Client()
+    client.force_login(bob.customer.user)
+    answer = client.post("/hosters/drain")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (401, "missing_api_key")
+    assert client.get("/hosters/drain", headers=bob.headers).json()["error"]["code"] == "method_not_allowed"
+
+
+def test_drain_is_in_the_openapi_document():
+    paths = Client().get("/v1/openapi.json").json()["paths"]
+    assert "post" in paths["/hosters/drain"]
+    assert "post" in paths["/v1/hosters/servers/{server_id}/models/{model_id}/price"]

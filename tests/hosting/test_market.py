@@ -10,7 +10,8 @@ from tests.routing.test_usage_api import address, get
 
 LISTING_FIELDS = {
     "id", "object", "created", "owned_by", "price_per_input_token", "price_per_output_token", "pricing",
-    "context_window", "servers", "health", "trust",
+    "context_window", "servers", "health", "trust", "consistency", "status", "uptime", "tokens_per_s",
+    "ttft_ms_p50", "ttft_ms_p95", "latency_ms_p50", "latency_ms_p95",
 }  # fmt: skip
 
 
@@ -74,7 +75,9 @@ def test_a_warned_hosters_models_stay(status: str):
     assert listed(offer.model_id) is not None
 
 
-@pytest.mark.parametrize("change", [{"verified_at": None}, {"draining": True}])
+@pytest.mark.parametrize(
+    "change", [{"verified_at": None}, {"draining": True}, {"waiting_since": timezone.now()}]
+)
 def test_unverified_and_draining_servers_sell_nothing(change: dict):
     server, offer = factories.server(address())
     for field, value in change.items():
@@ -83,10 +86,42 @@ def test_unverified_and_draining_servers_sell_nothing(change: dict):
     assert listed(offer.model_id) is None
 
 
+def test_a_deactivated_model_is_gone():
+    _, offer = factories.server(address())
+    HostedModel.objects.filter(pk=offer.pk).update(deactivated_at=timezone.now())
+    assert listed(offer.model_id) is None
+
+
 def test_a_model_that_was_switched_off_is_gone():
     _, offer = factories.server(address())
     HostedModel.objects.filter(pk=offer.pk).update(enabled=False)
     assert listed(offer.model_id) is None
+
+
+MEASURES = [
+    {"ttft_ms_p50": 100, "latency_ms_p50": 900, "tokens_per_s": 20.0, "consistency": 0.9},
+    {"ttft_ms_p50": 300, "latency_ms_p50": 700, "tokens_per_s": 60.0, "consistency": 0.5},
+]
+
+
+def test_a_model_shows_the_best_of_its_servers_and_null_for_what_none_has():
+    name = factories.unique("m")
+    for status, measured in zip(("probation", "warned"), MEASURES, strict=True):
+        _, hoster = factories.hoster("bob", status=status)
+        _, offer = factories.server(address(), of=hoster, model=name)
+        HostedModel.objects.filter(pk=offer.pk).update(**measured, consistency_at=timezone.now())
+    model = listed(name)
+    assert model is not None
+    best = {"ttft_ms_p50": 100, "latency_ms_p50": 700, "tokens_per_s": 60.0, "consistency": 0.9}
+    assert {field: model[field] for field in best} == best
+    assert (model["uptime"], model["latency_ms_p95"], model["status"]) == (None, None, "warned")
+
+
+def test_consistency_is_null_before_the_first_test():
+    _, offer = factories.server(address())
+    model = listed(offer.model_id)
+    assert model is not None
+    assert model["consistency"] is None
 
 
 @pytest.mark.parametrize("shape", ["org/{}", "{}:free", "org/{}/v2:7b q4"])
@@ -108,9 +143,19 @@ def test_a_models_servers_are_shown_without_address_or_token():
             "kind": "hoster",
             "price_per_input_token": 1,
             "price_per_output_token": 2,
+            "next_price_per_input_token": None,
+            "next_price_per_output_token": None,
+            "price_changes_at": None,
             "context_window": 100_000,
+            "ttft_ms_p50": None,
+            "ttft_ms_p95": None,
+            "latency_ms_p50": None,
+            "latency_ms_p95": None,
+            "tokens_per_s": None,
+            "uptime": None,
             "health": 0.75,
             "trust": 0.85,
+            "consistency": None,
             "status": "active",
         }
     ]

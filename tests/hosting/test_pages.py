@@ -163,6 +163,8 @@ def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
     assert tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token"
     assert server.token_version == 2
     assert token not in page_of(client, path)
+    assert "waiting for your server" in page_of(client, "/hosters/portal")
+    assert "start it with the new token" in page_of(client, f"/hosters/servers/{server.pk}")
 
 
 def test_a_server_drains_and_comes_back():
@@ -177,7 +179,8 @@ def test_a_server_drains_and_comes_back():
         assert (offer.model_id in page_of(Client(), "/models")) is not draining
 
 
-def test_a_price_changes_and_a_model_leaves_and_returns():
+def test_a_price_changes_and_a_model_leaves_and_returns(settings):
+    settings.PRICE_DELAY_S = 0
     bob, hoster = factories.hoster()
     server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
     client = signed_in(bob)
@@ -193,6 +196,16 @@ def test_a_price_changes_and_a_model_leaves_and_returns():
     assert offer.model_id in page_of(Client(), "/models")
     offer.refresh_from_db()
     assert offer.price_per_input_token == 7
+
+
+def test_a_price_that_waits_is_shown_with_its_time():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    page = signed_in(bob).post(path, {"price_in": 700, "price_out": 800}, follow=True).content.decode()
+    offer.refresh_from_db()
+    assert f"gets its new price at {offer.price_changes_at:%H:%M:%S} UTC" in page
+    assert f"$0.70, $0.80 from {offer.price_changes_at:%H:%M:%S} UTC on" in page
 
 
 def new_model(model_id: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from django.db import connection
 from accounts import keys
 from accounts.models import ApiKey, Customer, User
 from billing.models import LedgerAccount
-from hosting import catalogue, registration, tokens
+from hosting import catalogue, market, registration, standing, tokens
 from hosting.addresses import AddressRefused
 from hosting.models import HostedModel, Hoster, Server
 from hosting.offers import LiveOffer
@@ -220,3 +220,24 @@ def test_an_existing_customer_is_found_again_and_its_tier_changes_only_when_give
     assert Customer.objects.get(pk=first.pk).tier_id == "pro"
     with pytest.raises(RegistrationRefused, match=r"no tier 'gold'.*enterprise, free"):
         registration.open_customer(email=email, tier="gold")
+
+
+def test_a_server_is_waited_for_after_a_rotation_until_it_is_verified() -> None:
+    made = register()
+    registration.rotate_token(made.server)
+    assert Server.objects.get(pk=made.server.pk).waiting_since is None  # it was not in traffic
+    registration.mark_verified(made.server)
+    registration.rotate_token(made.server)
+    rotated = Server.objects.get(pk=made.server.pk)
+    assert rotated.waiting_since is not None
+    assert standing.of_server(rotated).label == "waiting for your server"
+    assert [offer.waiting for offer in offers_of(rotated)] == [True, True]
+    assert rotated.pk not in sold_at("llama")
+    registration.mark_verified(made.server)
+    assert Server.objects.get(pk=made.server.pk).waiting_since is None
+    assert rotated.pk in sold_at("llama")
+
+
+def sold_at(model_id: str) -> set[int]:
+    listing = market.listing(model_id)
+    return {offer.server_id for offer in listing.offers} if listing else set()

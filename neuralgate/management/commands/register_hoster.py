@@ -6,8 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
-from hosting import addresses, connector, registration, verification
+from hosting import addresses, connector, fingerprints, registration, verification
+from hosting.drift import Fingerprint
 from hosting.registration import Registration
+from hosting.terms import ModelTerms
+from hosting.verification import Asked
 from neuralgate.management.answering import AnsweringCommand, model_terms
 
 
@@ -46,8 +49,9 @@ class Command(AnsweringCommand):
         **_: Any,
     ) -> dict[str, Any]:
         models = model_terms(model, upstream, context_default=settings.CONTEXT_WINDOW_DEFAULT)
+        seen = {}
         if server_token is not None and not skip_verification:
-            _verify(base_url, server_token, [terms.asked_as for terms in models])
+            seen = _verify(base_url, server_token, models)
         made = registration.register(
             user_email=email,
             name=name,
@@ -59,16 +63,19 @@ class Command(AnsweringCommand):
         answer = {"api_key": made.api_key, "server_token": made.server_token, "hoster_id": made.hoster.pk}
         if server_token is None and not skip_verification:
             return answer | {"verified": False, "next": _next(made)}
+        fingerprints.keep(made.server, seen)
         registration.mark_verified(made.server)
         return answer
 
 
-def _verify(base_url: str, token: str, models: list[str]) -> None:
+def _verify(base_url: str, token: str, models: list[ModelTerms]) -> dict[str, Fingerprint]:
     origin = addresses.parse_base_url(base_url, connector.policy())
     registration.check_token(token)
-    found = asyncio.run(verification.verify(base_url=str(origin), token=token, models=models))
+    asked = [Asked(terms.model_id, terms.asked_as) for terms in models]
+    found = asyncio.run(verification.verify(base_url=str(origin), token=token, models=asked))
     if not found.ok:
         raise CommandError("\n".join([*found.errors, "Nothing was registered."]))
+    return found.fingerprints
 
 
 def _next(made: Registration) -> str:
