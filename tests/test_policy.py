@@ -9,7 +9,9 @@ from routing import choice, fitness, weights
 from tests.test_docs import cells, text
 
 NUMBERS = [
-    (page, row[0].strip("`"), row[1]) for page in ("docs/routing.md",) for row in cells(page, "## Numbers")
+    (page, row[0].strip("`"), row[1])
+    for page in ("docs/routing.md", "docs/hosting.md")
+    for row in cells(page, "## Numbers")
 ]
 
 
@@ -43,3 +45,14 @@ def test_the_shares_in_the_text_are_the_codes() -> None:
     page = text("docs/routing.md")
     assert f"except for {choice.NEW_SHARE:.0%}".replace("%", " %") in page
     assert f"and {choice.UNTRUSTED_SHARE:.0%}".replace("%", " %") in page
+
+
+def test_every_rule_and_every_sign_is_told_and_no_other() -> None:
+    from hosting import errors
+    from routing import claims, oddities, suspicion, verdicts
+
+    told = {row[0].strip("`") for row in cells("docs/hosting.md", "## The rules") if row[0] != "sign"}
+    signs = set(suspicion.NAMES.values())
+    assert signs <= told
+    rules = {errors.RULE, oddities.RULE, claims.RULE, verdicts.RULE, verdicts.RETEST_RULE, "drift"}
+    assert rules == told - signs - {"---"}
