@@ -13,7 +13,7 @@ from billing.visitors import customers_only
 from hosting import market, showcase, standing
 from hosting.models import Hoster
 from neuralgate import charts
-from routing import earnings, history, usage
+from routing import earnings, history, losses, usage
 from routing.usage import PeriodSums
 
 DAYS = 30
@@ -76,6 +76,7 @@ def portal(request: HttpRequest, customer: Customer) -> HttpResponse:
         ],
         "servers": standing.of_servers(hoster),
         "actions": standing.actions(hoster),
+        "losses": losses.of_hoster(hoster),
     }
     return render(request, "pages/portal.html", context)
 

@@ -23,6 +23,7 @@ RULE = "token-claims"
 RATIO_MAX = 1.15
 REQUESTS_MIN = 20
 REQUESTS_FULL = 200
+LOOKED_AT_MAX = 5_000  # of a server's last requests: a rare model of a busy server costs no more than this
 OWNERS_MIN = 2
 SIGMAS = 5.0  # before 200 requests the ratio must exceed the limit by so many standard errors
 ALLOWANCE = {"output": 1, "input": 8}  # tokens of a claim that no text shows: an end sign, a template's frame
@@ -32,9 +33,9 @@ CLAIMS = """
 -- without those of which the text shows nearly nothing (tool calls)
 SELECT o.model_id, s.hoster_id, o.id, r.claimed_input_tokens, r.claimed_output_tokens, r.input_bytes, r.output_bytes
   FROM hosting_hostedmodel o JOIN hosting_server s ON s.id = o.server_id JOIN hosting_hoster h ON h.id = s.hoster_id,
- LATERAL (SELECT * FROM routing_inferencerequest q
-           WHERE q.server_id = s.id AND q.id > %(after)s::uuid AND q.model_id = o.model_id AND q.success
-             AND q.created_at <= %(until)s
+ LATERAL (SELECT * FROM (SELECT * FROM routing_inferencerequest i
+                          WHERE i.server_id = s.id AND i.id > %(after)s::uuid ORDER BY i.id DESC LIMIT %(looked_at)s) q
+           WHERE q.model_id = o.model_id AND q.success AND q.created_at <= %(until)s
              AND q.endpoint <> 'embeddings' AND q.outcome = 'finished' AND q.output_bytes > 0
              AND q.claimed_output_tokens IS NOT NULL AND q.claimed_input_tokens IS NOT NULL
              AND q.claimed_output_tokens < 4 * q.output_bytes
@@ -139,7 +140,10 @@ def latest(*, until: dt.datetime | None = None) -> list[Claims]:
     with connection.cursor() as cursor:
         cursor.execute(DAY_AGO, {"until": until})
         until, after = cursor.fetchone()
-        cursor.execute(CLAIMS, {"until": until, "after": after, "most": REQUESTS_FULL, "rule": RULE})
+        cursor.execute(
+            CLAIMS,
+            {"until": until, "after": after, "most": REQUESTS_FULL, "looked_at": LOOKED_AT_MAX, "rule": RULE},
+        )
         rows = cursor.fetchall()
     return [
         Claims(

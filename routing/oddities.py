@@ -18,6 +18,8 @@ SELECT s.id, count(*)::int, count(*) FILTER (WHERE r.flags > 0)::int, array_agg(
   FROM hosting_server s,
  LATERAL (SELECT q.flags FROM routing_inferencerequest q
            WHERE q.server_id = s.id AND q.success AND q.created_at > app_now() - interval '1 day'
+             AND q.id > (lpad(to_hex((extract(epoch FROM app_now() - interval '25 hours') * 1000)::bigint), 12, '0')
+                         || repeat('0', 20))::uuid
              AND q.created_at > coalesce((SELECT max(a.created_at) FROM hosting_moderationaction a
                                            WHERE a.hoster_id = s.hoster_id AND a.server_id = s.id
                                              AND a.rule = %(rule)s), '-infinity')
