@@ -185,7 +185,7 @@ def test_the_stored_consistency_is_that_of_the_recorded_answers(gateway: Running
     model = factories.unique("model")
     for _ in range(2):  # peers
         _, peer = offered(gateway, scholars.knowing(0.8), model=model)
-        examine(peer, 20)
+        examine(peer, 28)  # some may not count: of questions that other tests made doubtful
     _, offer = offered(gateway, scholars.knowing(0.7), model=model)
     for _ in range(4):
         offer = examine(offer, 2)

@@ -49,7 +49,9 @@ def test_the_portal_says_what_spoke_against_a_server(
     monkeypatch.setattr(relay, "EXPLAINED_ONE_IN", 1)
     alice, name = factories.person(), factories.unique("model")
     owner, bob = factories.hoster()
-    dear, _ = factories.server(fakes.FakeServer(fakes.model()).base_url, of=bob, model=name, price_in=9_000)
+    dear, _ = factories.server(
+        fakes.FakeServer(fakes.model()).base_url, of=bob, model=name, price_in=9_000, price_out=9_000
+    )
     cheap, _ = factories.server(fakes.FakeServer(fakes.model()).base_url, model=name)
     for row in (dear, cheap):
         gateway.wait_for(row)
