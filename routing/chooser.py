@@ -17,7 +17,7 @@ from routing import choice, complexity, fitness, metering, wire
 from routing.choice import Draw, Field
 from routing.directory import AUTO, Directory
 from routing.load import Load
-from routing.weights import Need
+from routing.weights import Beta, Need
 from routing.wire import Call
 
 FIELD_S = 0.1
@@ -98,13 +98,15 @@ class Chooser:
         auto_max_price: int,
         attempts_max: int,
         clock: Callable[[], float],
+        beta: Beta = betavariate,
     ) -> None:
-        """auto_max_price: nanodollars per token. clock: monotonic seconds."""
+        """auto_max_price: nanodollars per token. clock: monotonic seconds. beta: draws the health factors."""
         self._directory = directory
         self._load = load
         self._auto_max_price = auto_max_price
         self._attempts_max = attempts_max
         self._clock = clock
+        self._beta = beta
         self._fields: dict[tuple[object, ...], tuple[Field, int, float, int, dict[int, str]]] = {}
 
     def choose(self, call: Call, seed: int, *, tried: frozenset[int] = frozenset()) -> Choice:
@@ -183,7 +185,7 @@ class Chooser:
             prompt_tokens=by.need.prompt_tokens,
             share=self._load.share,
         )
-        fresh = Field(usable, by.need, self._load.reading, tier=call.preferences.tier, beta=betavariate)
+        fresh = Field(usable, by.need, self._load.reading, tier=call.preferences.tier, beta=self._beta)
         found.fields.append(fresh)
         found.reasons |= reasons
         return choice.draw(fresh, by)
@@ -207,7 +209,7 @@ class Chooser:
             prompt_tokens=0,
             share=self._load.share,
         )
-        one = Field(usable, usual, self._load.reading, tier=tier, beta=betavariate)
+        one = Field(usable, usual, self._load.reading, tier=tier, beta=self._beta)
         context_min = min((offer.context_window for offer in usable), default=0)
         if len(self._fields) >= FIELDS_MAX:
             self._fields.clear()

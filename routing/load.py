@@ -145,6 +145,13 @@ class Load:
             ttft_ms = PREFILL_TOKENS * token_ms
         else:
             token_ms = (latency_ms - ttft_ms) / max(output_tokens - 1, 1)
+        self._time(load, now, ttft_ms, token_ms)
+
+    def progressed(self, server_id: int, *, ttft_ms: float, token_ms: float) -> None:
+        """How fast a stream under way is so far: a server that became slow is seen long before it ends."""
+        self._time(self._of(server_id), self._clock(), ttft_ms, token_ms)
+
+    def _time(self, load: ServerLoad, now: float, ttft_ms: float, token_ms: float) -> None:
         keep = math.exp(-max(now - load.timed_at, 0.0) / TIMES_TAU_S)
         fresh = now - load.timed_at < TIMES_FORGOTTEN_S
         load.ttft_ms = _peak(load.ttft_ms if fresh else None, ttft_ms, keep)

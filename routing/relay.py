@@ -40,6 +40,8 @@ ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
 MIDWAY = "The server failed while it answered. Nothing was charged; try again."
 SERVERS_USAGE_FIELDS = ("prompt_tokens_details", "completion_tokens_details")
 EXPLAINED_ONE_IN = 64  # successes whose explanation is kept
+PACE_EVERY_S = 1.0  # between two looks at how fast a stream is
+PACE_TOKENS_MIN = 8  # fewer say nothing about it
 MORE_SERVERS_S = 10.0  # after that long, a customer is rather told that it failed
 
 
@@ -95,11 +97,12 @@ class Relay:
         self._position = 0  # of the server that is asked now, from 1
         self._answered = False  # it sent good headers
         self._extended_at = 0.0
+        self._began = 0.0  # the attempt
+        self._paced_at = 0.0
         self._booked = False  # an ending is on its way to the books
         self._done = False
         self._hung_up = False
         self._outcome = "finished"
-        self._events = 0  # of the server's stream; comments are none
         self._ttft_ms: int | None = None
         self._failed: list[int] = []
         self._attempts: list[dict[str, Any]] = before._attempts if before else []
@@ -189,16 +192,19 @@ class Relay:
                 continue
             self._position = position
             self.tried |= {offer.server_id}
-            began = self._loop.time()
+            self._began = self._loop.time()
             self._traffic.load.begin(offer.server_id)
             self._traffic.retrying += position > 1
             try:
                 await self._attempt(offer, deadline)
             except Failure as caught:
+                caught.__traceback__ = caught.__context__ = (
+                    None  # its frames have what was read, up to 16 MiB
+                )
                 failure = caught
                 self._note_failure(offer, caught)
             else:
-                self._note_success(offer, began)
+                self._note_success(offer)
                 return None
             finally:
                 self._traffic.load.end(offer.server_id)
@@ -281,7 +287,7 @@ class Relay:
             offer, OBJECTS[self._call.endpoint] + (".chunk" if self._call.endpoint == wire.CHAT else "")
         )
         while True:
-            events = self._events
+            delivered = self._meter.output_bytes, self._meter.tool_calls
             try:
                 chunk = await answer.read()
             except Failure:
@@ -293,8 +299,9 @@ class Relay:
             else:
                 received += len(chunk)
                 now = self._take(reader.feed(chunk))
-            if self._events > events and not finishing:
+            if (self._meter.output_bytes, self._meter.tool_calls) != delivered and not finishing:
                 self._extend(limit, deadline)
+                self._tell_pace(offer)
             if now:
                 await self._relay(b"".join(now))
             if chunk is None:
@@ -317,12 +324,31 @@ class Relay:
             raise Failure("it ended before it was finished")
 
     def _extend(self, limit: asyncio.Timeout, deadline: float) -> None:
-        """Give the server and the client their time again; moving a timer is dear, so not for every chunk."""
+        """Give the server and the client their time again, for content only: comments and empty events are none.
+
+        Moving a timer is dear, so not for every chunk.
+        """
         bounds, now = self._traffic.bounds, self._loop.time()
         patience_s = max(bounds.idle_s, bounds.stall_s)
         if now - self._extended_at > patience_s / 10:
             self._extended_at = now
             limit.reschedule(min(deadline, now + 1.1 * patience_s))  # up to a tenth late, never early
+
+    def _tell_pace(self, offer: LiveOffer) -> None:
+        """Let the choice know how fast the server is, once a second: a long answer would say so too late."""
+        now = self._loop.time()
+        if self._ttft_ms is None or now - max(self._paced_at, self._began) < PACE_EVERY_S:
+            return
+        self._paced_at = now
+        tokens = self._meter.output_estimate(offer.bytes_per_token)
+        if tokens >= PACE_TOKENS_MIN:
+            ttft_ms = self._attempts_ttft_ms(self._ttft_ms)
+            token_ms = ((now - self._began) * 1_000 - ttft_ms) / (tokens - 1)
+            self._traffic.load.progressed(offer.server_id, ttft_ms=ttft_ms, token_ms=token_ms)
+
+    def _attempts_ttft_ms(self, ttft_ms: int) -> float:
+        """From the beginning of the attempt instead of the request's."""
+        return max(ttft_ms - (self._began - self._started_at) * 1_000, 0.0)
 
     def _take(self, payloads: list[bytes]) -> list[bytes]:
         """Count these events and give those that may be sent now, in our own envelope."""
@@ -334,7 +360,6 @@ class Relay:
                 self._done = True
                 break
             value = wire.decode_answer(payload)
-            self._events += 1
             if isinstance(usage := value.get("usage"), dict):
                 self._usage = usage
             choices = value.get("choices")
@@ -362,14 +387,11 @@ class Relay:
         return now
 
     async def _read_whole(self, answer: Answer, offer: LiveOffer) -> None:
-        pieces: list[bytes] = []
-        size = 0
-        while (piece := await answer.read()) is not None:
-            size += len(piece)
-            if size > self._traffic.bounds.body_bytes:
+        body = bytearray()
+        while (piece := await answer.read_block()) is not None:
+            body += piece
+            if len(body) > self._traffic.bounds.body_bytes:
                 raise Failure("a body too long")
-            pieces.append(piece)
-        body = b"".join(pieces)
         value = wire.decode_answer(body)
         if body.count(b"[") + body.count(b"{") > NESTING_SAFE:
             wire.encode_answer(value)  # before it is booked
@@ -616,11 +638,11 @@ class Relay:
             self._failed.append(offer.server_id)
             self._traffic.load.failed(offer.server_id, at_once=failure.locked_out)
 
-    def _note_success(self, offer: LiveOffer, began: float) -> None:
-        meter, latency_ms = self._meter, (self._loop.time() - began) * 1_000
+    def _note_success(self, offer: LiveOffer) -> None:
+        meter, latency_ms = self._meter, (self._loop.time() - self._began) * 1_000
         ttft_ms = None
         if self._call.stream and self._ttft_ms is not None:
-            ttft_ms = max(self._ttft_ms - (began - self._started_at) * 1_000, 0.0)
+            ttft_ms = self._attempts_ttft_ms(self._ttft_ms)
         output_tokens = meter.output_estimate(offer.bytes_per_token)
         self._traffic.load.served(
             offer.server_id, latency_ms=latency_ms, output_tokens=output_tokens, ttft_ms=ttft_ms

@@ -2,8 +2,10 @@
 
 import asyncio
 import math
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Any
 from urllib.parse import urlsplit
 
 from pyreqwest.client import Client
@@ -80,9 +82,16 @@ class Answer:
         self._reader = response.body_reader
 
     async def read(self) -> bytes | None:
-        """The next piece of the body; None at its end. Raises Failure when the connection breaks."""
+        """The next piece of the body as it comes; None at its end. Raises Failure when the connection breaks."""
+        return await self._next(self._reader.read_chunk())
+
+    async def read_block(self) -> bytes | None:
+        """As read, but waits for a good deal of it: a body in crumbs must not wake us for each."""
+        return await self._next(self._reader.read(WHOLE_ANSWER_BUFFER_BYTES)) or None
+
+    async def _next(self, reading: Awaitable[Any]) -> bytes | None:
         try:
-            chunk = await self._reader.read_chunk()
+            chunk = await reading
         except RequestTimeoutError:
             raise Failure("timeout", timeout=True) from None
         except PyreqwestError:
@@ -114,7 +123,9 @@ class Upstreams:
             .header("accept", "text/event-stream" if stream else "application/json")
             .header("accept-encoding", "identity")
             .body_bytes(body)
-            .streamed_read_buffer_limit(1 if stream else WHOLE_ANSWER_BUFFER_BYTES)
+            .streamed_read_buffer_limit(
+                0 if stream else WHOLE_ANSWER_BUFFER_BYTES
+            )  # 0: do not wait for a body
             .build_streamed()
         )
         try:

@@ -13,7 +13,9 @@ from hosting.offers import LiveOffer
 from routing.fitness import Reading, Readings
 from routing.wire import Call
 
-SCORE_EXPONENT = 2.0
+TRUST_EXPONENT = 2.0
+HEALTH_EXPONENT = 2.0
+CONSISTENCY_EXPONENT = 2.0
 EXPONENTS = {  # of time and price, by tier
     "balanced": (1.0, 1.0),
     "fastest": (3.0, 0.5),
@@ -92,9 +94,10 @@ def weigh(
         health = beta(
             1 + known.ok + HEALTH_PRIOR * offer.health, 1 + known.failed + HEALTH_PRIOR * (1 - offer.health)
         )
-        scores = max(offer.trust, FLOOR) * max(health, FLOOR) * max(offer.consistency, FLOOR)
         weight = (
-            scores**SCORE_EXPONENT
+            max(offer.trust, FLOOR) ** TRUST_EXPONENT
+            * max(health, FLOOR) ** HEALTH_EXPONENT
+            * max(offer.consistency, FLOOR) ** CONSISTENCY_EXPONENT
             * _ratio(usual_time, time_ms) ** time_exponent
             * _ratio(usual_cost, cost) ** price_exponent
             * known.ramp

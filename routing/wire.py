@@ -165,7 +165,7 @@ def encode_request(call: Call, *, upstream_name: str, output_max: int, user: str
     return orjson.dumps(payload)
 
 
-def decode_answer(data: bytes) -> dict[str, Any]:
+def decode_answer(data: bytes | bytearray) -> dict[str, Any]:
     """A server's JSON object (a whole answer, or one event of a stream), or BadAnswer."""
     try:
         answer = orjson.loads(data)
@@ -202,37 +202,51 @@ class EventReader:
     servers forget the last blank line.
     """
 
-    __slots__ = ("_event_bytes_max", "_rest", "_started")
+    __slots__ = ("_event_bytes_max", "_held", "_rest", "_started")
 
     def __init__(self, event_bytes_max: int) -> None:
         self._event_bytes_max = event_bytes_max
-        self._rest = b""
+        self._rest = bytearray()  # of an event whose end has not come
+        self._held = b""  # half of a byte-order mark or of a CRLF, perhaps
         self._started = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The payloads that this chunk completes. Raises BadAnswer for an event above the limit."""
-        text = self._rest + chunk
+        """The payloads that this chunk completes. Raises BadAnswer for an event above the limit.
+
+        Takes time in proportion to the chunk, not to what came before: a server may send a long line byte by byte.
+        """
+        text = self._held + chunk if self._held else chunk
+        self._held = b""
         if not self._started:
             if len(text) < 3 and b"\xef\xbb\xbf".startswith(text):
-                self._rest = text
+                self._held = text
                 return []
             self._started = True
             text = text.removeprefix(b"\xef\xbb\xbf")
-        held = b""
         if b"\r" in text:
-            if text.endswith(b"\r"):  # half of a CRLF, perhaps
-                text, held = text[:-1], b"\r"
+            if text.endswith(b"\r"):
+                text, self._held = text[:-1], b"\r"
             text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        if self._rest:
+            looked_at = len(self._rest) - 1
+            self._rest += text
+            if self._rest.find(b"\n\n", looked_at) < 0:
+                self._check()
+                return []
+            text = bytes(self._rest)
         blocks = text.split(b"\n\n")
-        self._rest = blocks.pop() + held
+        self._rest = bytearray(blocks.pop())
+        self._check()
+        return [payload for block in blocks if (payload := _data_of(block)) is not None]
+
+    def _check(self) -> None:
         if len(self._rest) > self._event_bytes_max:
             raise BadAnswer("an event too long")
-        return [payload for block in blocks if (payload := _data_of(block)) is not None]
 
     def end(self) -> list[bytes]:
         """The payload of an event that the stream ended within."""
-        payload = _data_of(self._rest.rstrip(b"\r"))
-        self._rest = b""
+        payload = _data_of(bytes(self._rest))
+        self._rest, self._held = bytearray(), b""
         return [] if payload is None else [payload]
 
 
