@@ -1,6 +1,6 @@
 """What a server weighs in the draw: twice the weight, twice the requests.
 
-    weight = trust^2 · health^2 · consistency^2 · (usual time / time)^d · (usual cost / cost)^e · return
+    weight = trust^3 · health^2 · consistency^3 · (usual time / time)^d · (usual cost / cost)^e · return
 
 Pure. Multiplicative, because a fast and cheap server that answers wrongly must not win (arXiv 2605.14241). The
 exponents are the best of the simulation in tests/routing/test_simulation.py.
@@ -13,11 +13,11 @@ from hosting.offers import LiveOffer
 from routing.fitness import Reading, Readings
 from routing.wire import Call
 
-TRUST_EXPONENT = 2.0
+TRUST_EXPONENT = 3.0
 HEALTH_EXPONENT = 2.0
-CONSISTENCY_EXPONENT = 2.0
+CONSISTENCY_EXPONENT = 3.0
 EXPONENTS = {  # of time and price, by tier
-    "balanced": (1.0, 1.0),
+    "balanced": (2.0, 1.25),
     "fastest": (3.0, 0.5),
     "cheapest": (1.0, 1.0),
 }
