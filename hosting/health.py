@@ -83,7 +83,7 @@ SELECT s.id, clock_timestamp() + interval '30 seconds', 1, clock_timestamp()
  ORDER BY s.id
 ON CONFLICT (server_id) DO UPDATE
    SET open_until = clock_timestamp() + least(30 * 2 ^ hosting_circuit.openings, 300) * interval '1 second',
-       openings = hosting_circuit.openings + 1, changed_at = clock_timestamp()
+       openings = least(hosting_circuit.openings + 1, 10), changed_at = clock_timestamp()
  WHERE hosting_circuit.open_until < clock_timestamp()
 """
 

@@ -17,7 +17,7 @@ from django.db import connection
 from hosting import moderation
 from hosting.models import HostedModel
 from hosting.moderation import Kind
-from routing import conviction
+from routing import conviction, suspicion
 
 RULE = "token-claims"
 RATIO_MAX = 1.15
@@ -26,11 +26,13 @@ REQUESTS_FULL = 200
 LOOKED_AT_MAX = 5_000  # of a server's last requests: a rare model of a busy server costs no more than this
 OWNERS_MIN = 2
 SIGMAS = 5.0  # before 200 requests the ratio must exceed the limit by so many standard errors
+AGAIN_AFTER_H = 6
+INPUT_BYTES_MIN = 2_000  # of shorter prompts the frame of a template is too large a part
 ALLOWANCE = {"output": 1, "input": 8}  # tokens of a claim that no text shows: an end sign, a template's frame
 
 CLAIMS = """
 -- for each offer of hosters the latest claims since the rule acted on it last, by routing_inferencerequest_server;
--- without those of which the text shows nearly nothing (tool calls)
+-- without those of which the text does not show the tokens, and those whose customer chose the server
 SELECT o.model_id, s.hoster_id, o.id, r.claimed_input_tokens, r.claimed_output_tokens, r.input_bytes, r.output_bytes
   FROM hosting_hostedmodel o JOIN hosting_server s ON s.id = o.server_id JOIN hosting_hoster h ON h.id = s.hoster_id,
  LATERAL (SELECT * FROM (SELECT * FROM routing_inferencerequest i
@@ -38,12 +40,15 @@ SELECT o.model_id, s.hoster_id, o.id, r.claimed_input_tokens, r.claimed_output_t
            WHERE q.model_id = o.model_id AND q.success AND q.created_at <= %(until)s
              AND q.endpoint <> 'embeddings' AND q.outcome = 'finished' AND q.output_bytes > 0
              AND q.claimed_output_tokens IS NOT NULL AND q.claimed_input_tokens IS NOT NULL
-             AND q.claimed_output_tokens < 4 * q.output_bytes
+             AND q.claimed_output_tokens < 4 * q.output_bytes AND q.flags & %(uneven)s = 0
              AND q.created_at > coalesce((SELECT max(a.created_at) FROM hosting_moderationaction a
                                            WHERE a.hoster_id = h.id AND a.server_id = s.id AND a.rule = %(rule)s
                                              AND a.created_at <= %(until)s),
                                          '-infinity')
            ORDER BY q.id DESC LIMIT %(most)s) AS r
+ WHERE NOT EXISTS (SELECT 1 FROM hosting_moderationaction a
+                    WHERE a.hoster_id = h.id AND a.server_id = s.id AND a.rule = %(rule)s AND a.created_at <= %(until)s
+                      AND a.created_at > %(until)s - make_interval(hours => %(again)s))
  ORDER BY o.model_id, s.hoster_id, o.id
 """
 SINCE = """
@@ -142,7 +147,15 @@ def latest(*, until: dt.datetime | None = None) -> list[Claims]:
         until, after = cursor.fetchone()
         cursor.execute(
             CLAIMS,
-            {"until": until, "after": after, "most": REQUESTS_FULL, "looked_at": LOOKED_AT_MAX, "rule": RULE},
+            {
+                "until": until,
+                "after": after,
+                "most": REQUESTS_FULL,
+                "looked_at": LOOKED_AT_MAX,
+                "rule": RULE,
+                "again": AGAIN_AFTER_H,
+                "uneven": suspicion.CHOSEN | suspicion.UNEVEN,
+            },
         )
         rows = cursor.fetchall()
     return [
@@ -150,7 +163,7 @@ def latest(*, until: dt.datetime | None = None) -> list[Claims]:
             offer_id=offer,
             hoster_id=hoster,
             model=model,
-            input=tuple((row[3], row[5]) for row in listed),
+            input=tuple((row[3], row[5]) for row in listed if row[5] >= INPUT_BYTES_MIN),
             output=tuple((row[4], row[6]) for row in listed),
         )
         for (model, hoster, offer), group in groupby(rows, key=lambda row: row[:3])

@@ -5,10 +5,11 @@ were under way when it was taken. Each charge is reversed at most once, whoever 
 """
 
 import datetime as dt
-import uuid
+import math
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import connection
 
 from billing import ledger
@@ -22,9 +23,13 @@ MARGIN = dt.timedelta(minutes=20)  # a request's id is of its beginning, its boo
 
 PAID = """
 -- routing_inferencerequest_server (server, id): the paid requests of a model on a server that were booked since
-SELECT r.id, r.input_tokens, r.output_tokens FROM routing_inferencerequest r
- WHERE r.server_id = %(server)s AND r.id > %(after)s::uuid AND r.model_id = %(model)s
+-- and that began before the action (ids are UUIDv7), without those that were reversed already (billing_transfer_pkey)
+SELECT r.id, r.input_tokens, r.output_tokens, r.claimed_input_tokens, r.claimed_output_tokens
+  FROM routing_inferencerequest r
+ WHERE r.server_id = %(server)s AND r.id > %(after)s::uuid AND r.id < %(before)s::uuid AND r.model_id = %(model)s
    AND r.created_at >= %(since)s AND r.cost_nanos > 0
+   AND NOT EXISTS (SELECT 1 FROM billing_transfer t
+                    WHERE t.id IN (billing_transfer_id(r.id, 3), billing_transfer_id(r.id, 4)))
  ORDER BY r.id
 """
 OPEN = """
@@ -39,7 +44,7 @@ SELECT id FROM hosting_moderationaction
 def reversal(
     *, server_id: int, model: str, since: dt.datetime, keep_input: float = 0.0, keep_output: float = 0.0
 ) -> dict[str, Any]:
-    """What an action's evidence says of the money. keep: the part of the tokens that stays paid, 0 for none."""
+    """What an action's evidence says of the money. keep: the part of the claimed tokens that stays paid, 0 for none."""
     return {
         REVERSAL: {
             "server": server_id,
@@ -54,18 +59,28 @@ def reversal(
 def carry_out(action: ModerationAction) -> int:
     """Give back what the action's evidence says, as far as it is not released yet; nanodollars. Safe to repeat."""
     told = action.evidence[REVERSAL]
-    since = dt.datetime.fromisoformat(told["since"])
-    after = f"{max(int((since - MARGIN).timestamp() * 1_000), 0):012x}{'0' * 20}"
+    held = dt.timedelta(seconds=settings.EARNINGS_HOLD_S) + MARGIN  # what is older was released
+    since = max(dt.datetime.fromisoformat(told["since"]), action.created_at - held)
     with connection.cursor() as cursor:
         cursor.execute(
-            PAID, {"server": told["server"], "after": after, "model": told["model"], "since": since}
-        )
-        paid: list[tuple[uuid.UUID, int, int]] = cursor.fetchall()
+            PAID,
+            {
+                "server": told["server"], "model": told["model"], "since": since,
+                "after": _first_id(since - MARGIN), "before": _first_id(action.created_at),
+            },
+        )  # fmt: skip
+        paid = cursor.fetchall()
     back_nanos = 0
     for start in range(0, len(paid), REVERSALS_MAX):
         reversals = [
-            Reversal(charge, int(input_tokens * told["keep_input"]), int(output_tokens * told["keep_output"]))
-            for charge, input_tokens, output_tokens in paid[start : start + REVERSALS_MAX]
+            Reversal(
+                charge,
+                kept(input_tokens, claimed_input, told["keep_input"]),
+                kept(output_tokens, claimed_output, told["keep_output"]),
+            )
+            for charge, input_tokens, output_tokens, claimed_input, claimed_output in paid[
+                start : start + REVERSALS_MAX
+            ]
         ]
         done = ledger.reverse(reversals=reversals, reason=f"moderation {action.pk}: {action.rule}")
         back_nanos += sum(one.gross_back_nanos for one in done)
@@ -76,9 +91,19 @@ def carry_out(action: ModerationAction) -> int:
     return back_nanos
 
 
+def kept(billed: int, claimed: int | None, part: float) -> int:
+    """Of billed tokens those that stay paid: this part of what was claimed, which may be more than was billed."""
+    return min(billed, math.ceil((billed if claimed is None else claimed) * part))
+
+
 def carry_out_all() -> int:
     """Every action whose money may not all be back yet; nanodollars."""
     with connection.cursor() as cursor:
         cursor.execute(OPEN)
         ids = [row[0] for row in cursor.fetchall()]
     return sum(carry_out(action) for action in ModerationAction.objects.filter(pk__in=ids).order_by("pk"))
+
+
+def _first_id(moment: dt.datetime) -> str:
+    """The first UUIDv7 of a moment, in hex."""
+    return f"{max(int(moment.timestamp() * 1_000), 0):012x}{'0' * 20}"

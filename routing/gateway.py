@@ -216,6 +216,7 @@ class Gateway:
             relay.problem = None
             return relay
         try:
+            await relay.given_back()
             ticket = await self._admit(asked, [], tried=relay.tried)
         except ApiError:
             await relay.fail(relay.problem or envelope.UPSTREAM_FAILED)
@@ -235,6 +236,8 @@ class Gateway:
             try:
                 choice = self._choose(asked, tried)
             except ApiError:
+                if tried:
+                    raise
                 await self._authenticate(asked.digest)
                 await self._refresh(arrived_s)  # it may have been registered this moment
                 choice = self._choose(asked, tried)
@@ -265,7 +268,9 @@ class Gateway:
         )
 
     def _choose(self, asked: "Asked", tried: frozenset[int]) -> Choice:
-        if asked.target is not None and not tried:
+        if asked.target is not None:
+            if tried:
+                raise ApiError(envelope.NO_SERVER)  # a test is for this server, and nobody else answers it
             return self._chooser.choose_target(asked.call, asked.target, self._config.test_price_max)
         return self._chooser.choose(asked.call, asked.seed, tried=tried)
 

@@ -16,6 +16,7 @@ from routing.weights import PREFILL_TOKENS
 FAILURES_TO_OPEN = 3
 OPEN_S = 30.0
 OPEN_S_MAX = 300.0
+OPENINGS_MAX = 10  # counted; the pause does not grow for so long
 FORGET_OPENINGS_S = (
     600.0  # closed for this long, a server begins with OPEN_S again: a flapping one is out ever longer
 )
@@ -173,7 +174,7 @@ class Load:
         if now - max(load.closed_at, load.open_until) > FORGET_OPENINGS_S:
             load.openings = 0
         open_s = min(OPEN_S * 2**load.openings, OPEN_S_MAX)
-        load.openings += 1
+        load.openings = min(load.openings + 1, OPENINGS_MAX)
         load.opened_at, load.open_until, load.half_open = now, now + open_s, False
         self.epoch += 1
         self._changed(server_id, open_s, load.openings)
@@ -194,6 +195,9 @@ class Load:
     @property
     def lacks_any(self) -> bool:
         """Whether any server lately said that it does not have a route."""
+        if self._lacking:
+            now = self._clock()
+            self._lacking = {key: until for key, until in self._lacking.items() if until > now}
         return bool(self._lacking)
 
     def offers(self, offer_id: int, endpoint: str) -> bool:

@@ -85,6 +85,7 @@ class UsageHour(models.Model):
                 name="routing_usagehour_once", fields=["customer", "hour", "key", "model_id", "provider"]
             ),
         ]
+        indexes = [models.Index(name="routing_usagehour_by_hour", fields=["hour"])]
 
     def __str__(self) -> str:
         return f"{self.customer_id} {self.model_id} {self.hour}"

@@ -11,12 +11,13 @@ RULE = "odd-answers"
 SHARE = 0.2
 REQUESTS_MIN = 50
 REQUESTS_MAX = 200
+AGAIN_AFTER_H = 6
 
 ODD = """
 -- routing_inferencerequest_server for each server of a hoster: its latest answers of a day since it was warned last
 SELECT s.id, count(*)::int, count(*) FILTER (WHERE r.flags > 0)::int, array_agg(r.flags) FILTER (WHERE r.flags > 0)
   FROM hosting_server s,
- LATERAL (SELECT q.flags FROM routing_inferencerequest q
+ LATERAL (SELECT q.flags & %(any)s AS flags FROM routing_inferencerequest q
            WHERE q.server_id = s.id AND q.success AND q.created_at > app_now() - interval '1 day'
              AND q.id > (lpad(to_hex((extract(epoch FROM app_now() - interval '25 hours') * 1000)::bigint), 12, '0')
                          || repeat('0', 20))::uuid
@@ -25,6 +26,9 @@ SELECT s.id, count(*)::int, count(*) FILTER (WHERE r.flags > 0)::int, array_agg(
                                              AND a.rule = %(rule)s), '-infinity')
            ORDER BY q.id DESC LIMIT %(most)s) AS r
  WHERE s.hoster_id IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM hosting_moderationaction a
+                    WHERE a.hoster_id = s.hoster_id AND a.server_id = s.id AND a.rule = %(rule)s
+                      AND a.created_at > app_now() - make_interval(hours => %(again)s))
  GROUP BY s.id
 HAVING count(*) >= %(least)s AND count(*) FILTER (WHERE r.flags > 0) > %(share)s * count(*)
  ORDER BY s.id
@@ -34,7 +38,13 @@ HAVING count(*) >= %(least)s AND count(*) FILTER (WHERE r.flags > 0) > %(share)s
 def watch() -> int:
     """Warn the hosters of such servers; how many servers."""
     with connection.cursor() as cursor:
-        cursor.execute(ODD, {"rule": RULE, "most": REQUESTS_MAX, "least": REQUESTS_MIN, "share": SHARE})
+        cursor.execute(
+            ODD,
+            {
+                "rule": RULE, "most": REQUESTS_MAX, "least": REQUESTS_MIN, "share": SHARE, "again": AGAIN_AFTER_H,
+                "any": suspicion.SUSPICIOUS,
+            },
+        )  # fmt: skip
         found = cursor.fetchall()
     for server_id, requests, odd, flags in found:
         server = Server.objects.select_related("hoster__customer__user").get(pk=server_id)

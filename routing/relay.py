@@ -100,6 +100,7 @@ class Relay:
         self._began = 0.0  # the attempt
         self._paced_at = 0.0
         self._booked = False  # an ending is on its way to the books
+        self._booking: asyncio.Future[Receipt] | None = None  # of one that nobody served
         self._done = False
         self._hung_up = False
         self._outcome = "finished"
@@ -113,7 +114,6 @@ class Relay:
         self._early: list[bytes] = []  # before the first content: role chunks
         self._last: list[bytes] = []  # from the finishing chunk on
         self._output_told = 0
-        self._prompt_digest = 0
         self._flags = 0
         self._called: object = None  # what the server calls its model
         self._created = int(time.time())
@@ -242,7 +242,6 @@ class Relay:
         body = wire.encode_request(
             call, upstream_name=offer.upstream_name, output_max=self._output_told, user=user
         )
-        self._prompt_digest = zlib.crc32(body)
         # A whole answer's headers come when all of it is written, so only the total limits it.
         limit = asyncio.timeout_at(
             min(deadline, self._loop.time() + bounds.first_byte_s) if call.stream else deadline
@@ -475,7 +474,7 @@ class Relay:
 
     async def _give_up(self, failure: Failure) -> None:
         """No server could answer and nothing was sent."""
-        self._book(quote=0, outcome="no_server")
+        self._booking = self._book(quote=0, outcome="no_server")
         if failure.unsupported:
             problem = envelope.UNSUPPORTED
         elif failure.neutral:
@@ -497,6 +496,12 @@ class Relay:
             await self.fail(problem)
         else:
             self.problem = problem
+
+    async def given_back(self) -> None:
+        """Until the hold of a request that nobody served is free again, or the database does not answer."""
+        if self._booking is not None:
+            with contextlib.suppress(Unreachable):
+                await asyncio.shield(self._booking)
 
     async def fail(self, problem: Problem) -> None:
         """Tell the customer; with the reasons, when it asked for them."""
@@ -648,17 +653,24 @@ class Relay:
             offer.server_id, latency_ms=latency_ms, output_tokens=output_tokens, ttft_ms=ttft_ms
         )
         self._note_attempt(offer, "served")
-        self._flags = suspicion.flags(
-            meter,
-            output_told=self._output_told,
-            writing_ms=latency_ms - (ttft_ms or 0.0),
-            bytes_per_token=offer.bytes_per_token,
-        ) | self._traffic.memory.flags(
-            offer.offer_id,
-            prompt=self._prompt_digest,
-            meter=meter,
-            called=self._called,
-            fingerprint=self._shell.get("system_fingerprint"),
+        if self._call.endpoint == wire.EMBEDDINGS:
+            return
+        prompt = self._call.payload.get("messages") or self._call.payload.get("prompt")
+        self._flags = (
+            suspicion.of_call(self._call)
+            | suspicion.flags(
+                meter,
+                output_told=self._output_told,
+                writing_ms=latency_ms - (ttft_ms or 0.0),
+                bytes_per_token=offer.bytes_per_token,
+            )
+            | self._traffic.memory.flags(
+                (offer.offer_id, self._call.endpoint),
+                prompt=zlib.crc32(orjson.dumps(prompt)),
+                meter=meter,
+                called=self._called,
+                fingerprint=self._shell.get("system_fingerprint"),
+            )
         )
 
     def _note_attempt(self, offer: LiveOffer, outcome: str) -> None:

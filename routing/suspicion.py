@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from routing.metering import Meter
+from routing.wire import MESSAGE_TOKENS, Call
 
 TOO_FAST = 1  # more tokens in a second than any machine writes
 ODD_TEXT = 2  # a tokenizer's own signs, or replacement characters
@@ -16,6 +17,9 @@ CUT_SHORT = 4  # "length", although far fewer tokens were written than allowed
 BROKEN_TOOLS = 8  # arguments of a tool call that are no JSON
 CHANGED = 16  # another model name or system fingerprint than the last answer's
 REPEATED = 32  # word for word the long answer to another prompt
+SUSPICIOUS = 63  # any of these; the others say something of the request
+CHOSEN = 64  # the customer had a say in whose server it is, and could send that one what is special
+UNEVEN = 128  # images, tools or token ids: tokens that the text does not show
 NAMES = {
     TOO_FAST: "too_fast",
     ODD_TEXT: "odd_text",
@@ -45,8 +49,23 @@ def flags(meter: Meter, *, output_told: int, writing_ms: float, bytes_per_token:
     claimed = meter.claimed_output or 0
     if meter.cut_off and max(written, claimed) < CUT_SHORT_SHARE * output_told >= CUT_SHORT_TOKENS_MIN:
         found |= CUT_SHORT
-    if meter.arguments and not all(_is_json("".join(pieces)) for pieces in meter.arguments.values()):
+    if (
+        meter.arguments
+        and not meter.cut_off
+        and not all(_is_json("".join(pieces)) for pieces in meter.arguments.values())
+    ):
         found |= BROKEN_TOOLS
+    return found
+
+
+def of_call(call: Call) -> int:
+    """What keeps an answer out of comparisons between servers."""
+    found = 0
+    if not call.preferences.are_plain or call.preferences.tier != "balanced":
+        found |= CHOSEN
+    plain_tokens = MESSAGE_TOKENS * len(call.payload.get("messages") or ())
+    if call.prompt_tokens > plain_tokens or call.payload.get("tools"):
+        found |= UNEVEN
     return found
 
 
@@ -54,27 +73,30 @@ def names(bits: int) -> list[str]:
     return [name for bit, name in NAMES.items() if bits & bit]
 
 
+Asked = tuple[int, str]  # an offer and the endpoint
+
+
 class Memory:
     """What a process remembers of each offer's last answers: checksums and names, no text."""
 
     def __init__(self) -> None:
-        self._identities: dict[int, tuple[object, object]] = {}
-        self._answers: dict[int, OrderedDict[int, int]] = {}
+        self._identities: dict[Asked, tuple[object, object]] = {}
+        self._answers: dict[Asked, OrderedDict[int, int]] = {}
 
-    def flags(self, offer_id: int, *, prompt: int, meter: Meter, called: Any, fingerprint: Any) -> int:
-        """What an answer shows beside earlier ones. prompt: checksum of the request; called: its model name."""
+    def flags(self, asked: Asked, *, prompt: int, meter: Meter, called: Any, fingerprint: Any) -> int:
+        """What an answer shows beside earlier ones. prompt: checksum of what was asked; called: its model name."""
         found = 0
         identity = (called, fingerprint)
-        before = self._identities.get(offer_id)
+        before = self._identities.get(asked)
         if before != identity:
             if len(self._identities) >= OFFERS_MAX:
                 self._identities.clear()
                 self._answers.clear()
-            self._identities[offer_id] = identity
+            self._identities[asked] = identity
             if before is not None:
                 found |= CHANGED
         if meter.output_bytes >= LONG_ANSWER_BYTES:
-            answers = self._answers.setdefault(offer_id, OrderedDict())
+            answers = self._answers.setdefault(asked, OrderedDict())
             if answers.setdefault(meter.digest, prompt) != prompt:
                 found |= REPEATED
             answers.move_to_end(meter.digest)

@@ -21,6 +21,7 @@ RULE = "consistency"
 RETEST_RULE = "retest"
 ROUND = 5
 ROUND_PASSED = 3
+ALONE_RIGHT_MAX = 0.2  # without others to compare with, only who answers hardly anything right loses money
 RETEST_PASSED = 4  # of 5
 RESULTS_MAX = 1_000
 ANSWER_CHARS_KEPT = 2_000
@@ -34,12 +35,12 @@ SELECT a.right, a.answered_at FROM hosting_consistencyanswer a
 """
 OTHERS = """
 -- hosting_consistencyanswer_last, for each offer of the model by other owners: their counted answers of a week
-SELECT s.hoster_id, a.right
+SELECT s.hoster_id, count(*) FILTER (WHERE a.right)::int, count(*) FILTER (WHERE NOT a.right)::int
   FROM hosting_hostedmodel o JOIN hosting_server s ON s.id = o.server_id
   JOIN hosting_consistencyanswer a ON a.offer_id = o.id
  WHERE o.model_id = %(model)s AND s.hoster_id <> %(hoster)s AND a.counted AND a.answered_at <= %(as_of)s
    AND a.answered_at > %(as_of)s - interval '7 days'
- ORDER BY s.hoster_id
+ GROUP BY s.hoster_id
 """
 OF_QUESTION = """
 -- hosting_consistencyanswer_of: what every owner's servers answered to one question in a month
@@ -70,12 +71,21 @@ class Record:
     @property
     def last_passed_at(self) -> dt.datetime | None:
         """When the last round with three right answers of five ended."""
-        passed = [
-            self.times[start + ROUND - 1]
+        return self.times[self._passed - 1] if self._passed else None
+
+    @property
+    def since_passed(self) -> tuple[bool, ...]:
+        return self.results[self._passed :]
+
+    @property
+    def _passed(self) -> int:
+        """How many answers there were when the last round was passed."""
+        ends = [
+            start + ROUND
             for start in range(0, len(self.results) - ROUND + 1, ROUND)
             if sum(self.results[start : start + ROUND]) >= ROUND_PASSED
         ]
-        return passed[-1] if passed else None
+        return ends[-1] if ends else 0
 
 
 def record(
@@ -118,7 +128,9 @@ def judge(offer: HostedModel, *, as_of: dt.datetime) -> Record:
         cursor.execute(RESULTS, {"offer": offer.pk, "since": since, "as_of": as_of, "most": RESULTS_MAX})
         rows = cursor.fetchall()[::-1]
         cursor.execute(OTHERS, {"model": offer.model_id, "hoster": offer.server.hoster_id, "as_of": as_of})
-        others = _by_owner(cursor.fetchall())
+        others: dict[Hashable, list[bool]] = {
+            owner: [True] * right + [False] * wrong for owner, right, wrong in cursor.fetchall()
+        }
     return Record(
         results=tuple(right for right, _ in rows),
         times=tuple(at for _, at in rows),
@@ -139,23 +151,30 @@ def judged_since(offer: HostedModel, *, as_of: dt.datetime) -> dt.datetime:
 def _convict(offer: HostedModel, judged: Record, now: dt.datetime) -> None:
     latest = judged.results[-3 * ROUND :]
     since = judged.last_passed_at or judged_since(offer, as_of=now)
+    proven = judged.expected is not None or sum(judged.since_passed) <= ALONE_RIGHT_MAX * len(
+        judged.since_passed
+    )
+    money = "What it earned since its last passed round and was not released yet goes back to the customers. "
     action = moderation.deactivate_offer(
         offer,
         rule=RULE,
         reason=f"{offer.model_id} on {offer.server.name} does not answer like {offer.model_id}: of the last "
-        f"{len(latest)} factual questions it answered {sum(latest)} right. It gets no requests. What it earned since "
-        "its last passed round and was not released yet goes back to the customers. Check which model it serves, "
-        "then ask for a new test on your portal.",
+        f"{len(latest)} factual questions it answered {sum(latest)} right. It gets no requests. "
+        f"{money if proven else ''}Check which model it serves, then ask for a new test on your portal.",
         evidence={
             "answers": len(judged.results),
             "wrong": judged.results.count(False),
             "consistency": round(judged.score, 4),
             "expected": judged.expected,
             "likelihood_log10": round(consistency.evidence(judged.results, expected=judged.expected), 2),
-            **conviction.reversal(server_id=offer.server_id, model=offer.model_id, since=since),
+            **(
+                conviction.reversal(server_id=offer.server_id, model=offer.model_id, since=since)
+                if proven
+                else {}
+            ),
         },
     )
-    if action is not None:
+    if action is not None and proven:
         transaction.on_commit(lambda: conviction.carry_out(action))
 
 

@@ -134,9 +134,9 @@ def remembered(question: str) -> str:
     for wording, told in _bank():
         at = question.find(wording)
         if at >= 0:
-            end = at + len(wording)
-            beside = question[max(at - len(told) - 8, 0) : at] + question[end : end + len(told) + 12]
-            if told.lower() not in beside.lower():
+            before = question[max(at - len(told) - 8, 0) : at]
+            after = question[at + len(wording) :][: len(told) + (30 if len(told) > 3 else 8)]
+            if not re.search(rf"\b{re.escape(told)}\b", f"{before}\n{after}", re.IGNORECASE):
                 return told
     return ""
 

@@ -114,6 +114,9 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.AddIndex(
+            model_name="usagehour", index=models.Index(fields=["hour"], name="routing_usagehour_by_hour")
+        ),
         migrations.RunSQL(REQUESTS),
         migrations.RunSQL(ADMIT),
         migrations.RunSQL(SETTLE),

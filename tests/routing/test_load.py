@@ -212,3 +212,20 @@ def test_circuits_of_other_processes_are_adopted_once():
     server.load.adopt([CircuitChange(1, 6.0, 0.0, 3)], {})
     assert server.takes
     assert server.load.reading(1).ramp == pytest.approx(0.1)
+
+
+def test_a_server_that_stays_dead_for_months_breaks_nothing():
+    server = Server()
+    server.fail(3)
+    for _ in range(2_000):
+        server.clock.now += 300
+        server.fail()
+    assert server.told[-1][1:] == (300, 10)
+
+
+def test_one_route_that_is_not_offered_is_forgotten_after_a_minute():
+    server = Server()
+    server.load.not_offered(1, "embeddings")
+    assert server.load.lacks_any
+    server.clock.now += 61
+    assert not server.load.lacks_any

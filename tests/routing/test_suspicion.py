@@ -45,6 +45,7 @@ def tool(arguments: str) -> dict:
         (metered({"content": "x" * 600}, finish="length", usage=150), 10, []),
         (metered({"content": "Well,"}, finish="length", usage=190), 10, []),
         (metered(tool('{"city": "Par')), 10, ["broken_tools"]),
+        (metered(tool('{"city": "' + "x" * 600), finish="length"), 10, []),
         (metered(tool('{"city": "Paris"}')), 10, []),
         (metered(tool("")), 10, []),
     ],
@@ -64,7 +65,7 @@ def test_a_changed_name_and_a_repeated_long_answer_are_remembered_for_each_offer
         meter: Meter, *, offer: int = 1, prompt: int = 1, called: str = "m", fingerprint: str = "f"
     ) -> list:
         return suspicion.names(
-            memory.flags(offer, prompt=prompt, meter=meter, called=called, fingerprint=fingerprint)
+            memory.flags((offer, "chat"), prompt=prompt, meter=meter, called=called, fingerprint=fingerprint)
         )
 
     assert seen(long) == []
