@@ -125,8 +125,9 @@ def test_the_name_is_resolved_at_every_look(
 
 
 def test_the_job_looks_at_verified_servers_and_moves_their_scores(
-    serve: Callable[[Answer], ScriptedServer],
+    serve: Callable[[Answer], ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 1)  # other tests left servers that never answer
     well, _ = factories.server(serve(model(TOKEN)).base_url, health=0.5)
     ill, _ = factories.server(serve(routes(health=500)).base_url)
     unread, _ = factories.server(serve(model(TOKEN)).base_url)

@@ -118,7 +118,7 @@ def test_an_honest_server_keeps_its_score_and_is_asked_like_a_customer_asks(gate
 
 
 @pytest.mark.parametrize(
-    "say", [scholars.canned, scholars.knowing(0.1)], ids=["canned text", "a weaker model"]
+    "say", [scholars.canned, scholars.knowing(0.02)], ids=["canned text", "a weaker model"]
 )
 def test_a_swapped_model_is_deactivated_within_three_rounds_and_loses_what_it_earned_since(
     gateway: RunningGateway, say: scholars.Say
