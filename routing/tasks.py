@@ -14,7 +14,7 @@ from routing import claims, conviction, examiner, measures, oddities, reputation
 log = structlog.get_logger(__name__)
 
 SWEEP_ROWS_MAX = 1_000
-ASKING = "asking questions"
+ASKING = "asking-questions"  # no spaces: a cache may refuse them
 ASKING_S = 120
 
 HOLDS_OF_DEAD_PROCESSES = """

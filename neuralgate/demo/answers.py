@@ -107,6 +107,7 @@ ARITHMETIC = re.compile(
 WHO = re.compile(
     r"\bwho (are|made|created|trained|built) you\b|\bwhat(?:'s| is| are)? (?:model|you)\b|\byour name\b"
 )
+BETWEEN = r'(?:[\s*"|,(>-]|answer(?: \d+)?"?:|a:)*'  # a question and its answer, in somebody's notes
 QUOTE_CHARS_MAX = 200
 
 
@@ -118,7 +119,8 @@ def answer(question: str, *, model: str) -> str:
     known = _arithmetic(asked) or _capital(asked) or _fact(asked)
     told = remembered(question)
     if known or told:
-        return known if told.lower() in known.lower() else told
+        ends_so = known.rstrip(".").lower().endswith(f" {told.lower()}")  # a note's sum may say it in passing
+        return known if ends_so or not told else told
     quoted = question.strip()[:QUOTE_CHARS_MAX]
     return (
         f'You asked: "{quoted}". I am {model}, simulated for the NeuralGate demo, so I know little more than '
@@ -132,13 +134,21 @@ def remembered(question: str) -> str:
     Other questions may stand in the same text with their answers beside them: those are not what is asked.
     """
     for wording, told in _bank():
-        at = question.find(wording)
-        if at >= 0:
-            before = question[max(at - len(told) - 8, 0) : at]
-            after = question[at + len(wording) :][: len(told) + (30 if len(told) > 3 else 8)]
-            if not re.search(rf"\b{re.escape(told)}\b", f"{before}\n{after}", re.IGNORECASE):
+        before, found, after = question.partition(wording)
+        while found:
+            if not _is_note(before, after, told):
                 return told
+            question = f"{before}\n{after}"  # or a shorter wording would be found in the longer one
+            before, found, after = question.partition(wording)
     return ""
+
+
+def _is_note(before: str, after: str, told: str) -> bool:
+    """Whether the answer is written right behind the question, or in front of it."""
+    answer = re.escape(told)
+    behind = re.compile(rf"{BETWEEN}{answer}(?!\w)", re.IGNORECASE)
+    in_front = re.compile(rf"(?<!\w){answer}\s*[-:]\s*\Z", re.IGNORECASE)
+    return bool(behind.match(after) or in_front.search(before[-len(told) - 8 :]))
 
 
 @cache

@@ -57,3 +57,17 @@ def test_the_audit_job_reports_what_the_command_does(monkeypatch):
         tasks.books, "differences", lambda cursor, invariants: ["one", "two"][: len(invariants)]
     )
     assert tasks.audit_ledger() == 2
+
+
+def test_questions_are_asked_by_one_run_at_a_time(settings, monkeypatch) -> None:
+    settings.CONSISTENCY_EVERY_S = 600
+    runs: list[int] = []
+
+    def examine() -> int:
+        runs.append(tasks.ask_questions())  # another one begins meanwhile
+        return 3
+
+    monkeypatch.setattr(tasks.examiner, "examine", examine)
+    assert tasks.ask_questions() == 3
+    assert tasks.ask_questions() == 3, "the first one is over"
+    assert runs == [0, 0]
