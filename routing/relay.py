@@ -7,7 +7,6 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 import asyncio
 import contextlib
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -666,7 +665,7 @@ class Relay:
             )
             | self._traffic.memory.flags(
                 (offer.offer_id, self._call.endpoint),
-                prompt=zlib.crc32(orjson.dumps(prompt)),
+                prompt=prompt,
                 meter=meter,
                 called=self._called,
                 fingerprint=self._shell.get("system_fingerprint"),

@@ -3,6 +3,7 @@
 One of them says little; a server of which many answers carry them is looked at (`routing.judging`).
 """
 
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -83,8 +84,8 @@ class Memory:
         self._identities: dict[Asked, tuple[object, object]] = {}
         self._answers: dict[Asked, OrderedDict[int, int]] = {}
 
-    def flags(self, asked: Asked, *, prompt: int, meter: Meter, called: Any, fingerprint: Any) -> int:
-        """What an answer shows beside earlier ones. prompt: checksum of what was asked; called: its model name."""
+    def flags(self, asked: Asked, *, prompt: object, meter: Meter, called: Any, fingerprint: Any) -> int:
+        """What an answer shows beside earlier ones. prompt: what was asked; called: its model name."""
         found = 0
         identity = (called, fingerprint)
         before = self._identities.get(asked)
@@ -97,7 +98,8 @@ class Memory:
                 found |= CHANGED
         if meter.output_bytes >= LONG_ANSWER_BYTES:
             answers = self._answers.setdefault(asked, OrderedDict())
-            if answers.setdefault(meter.digest, prompt) != prompt:
+            digest = zlib.crc32(orjson.dumps(prompt))
+            if answers.setdefault(meter.digest, digest) != digest:
                 found |= REPEATED
             answers.move_to_end(meter.digest)
             if len(answers) > REMEMBERED_MAX:
