@@ -158,7 +158,8 @@ class Drain(Endpoint):
         """Stop new requests to your servers for maintenance, or take them up again. No score suffers."""
         asked = DrainShape(data=request.data)
         asked.is_valid(raise_exception=True)
-        servers = Server.objects.filter(hoster__customer=_customer_id(request)).order_by("pk")
+        own = Server.objects.filter(hoster__customer=_customer_id(request))
+        servers = own.select_related("hoster").prefetch_related("models").order_by("pk")
         if not servers:
             raise ApiError(
                 envelope.NOT_FOUND.because("You host nothing yet. Register with POST /v1/hosters.")

@@ -32,10 +32,8 @@ class ReadOnlyInline(admin.TabularInline):
 class ActionsOfHoster(ReadOnlyInline):
     model = ModerationAction
     verbose_name_plural = "what was done and said"
-    fields = [
-        *("created_at", "kind", "offer", "rule", "actor", "reason", "evidence", "status_after"),
-        *("answer", "answered_at"),
-    ]
+    fields = ["created_at", "kind", "offer", "rule", "actor", "reason", "evidence", "answer"]
+    show_change_link = True
     ordering = ["-created_at"]
 
 

@@ -313,4 +313,4 @@ class ModerationAction(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.hoster_id} {self.kind}"
+        return self.get_kind_display()

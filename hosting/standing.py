@@ -2,14 +2,22 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models.functions import Now
 
+from hosting import market
 from hosting.models import Circuit, Hoster, ModerationAction, Server
 
 HEALTH_EXCLUDED_BELOW = 0.3
 HEALTH_LOWER_BELOW = 0.5
 ACTIONS_SHOWN_MAX = 20
+QUALITY = (
+    "success",
+    "consistency",
+    "honesty",
+    "disputes",
+)  # what multiplies, before what says how far it counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +46,15 @@ def of_servers(hoster: Hoster) -> list[tuple[Server, Standing]]:
     """Every server of the hoster, with its models read, and how it stands."""
     circuits = Circuit.objects.filter(server__hoster=hoster, open_until__gt=Now())
     paused = dict(circuits.values_list("server_id", "open_until"))
-    servers = hoster.servers.prefetch_related("models").order_by("pk")
+    servers = hoster.servers.select_related("hoster").prefetch_related("models").order_by("pk")
     return [(server, of_server(server, paused_until=paused.get(server.pk))) for server in servers]
+
+
+def trust_parts(hoster: Hoster) -> list[tuple[str, dict[str, Any]]]:
+    """The parts of trust by name; those of the quality first, the lowest before the others."""
+    return sorted(
+        hoster.trust_parts.items(), key=lambda part: (part[0] not in QUALITY, part[1]["value"], part[0])
+    )
 
 
 def paused_until(server: Server) -> dt.datetime | None:
@@ -55,17 +70,21 @@ def actions(hoster: Hoster, server: Server | None = None) -> list[ModerationActi
 
 
 def of_server(server: Server, *, paused_until: dt.datetime | None = None) -> Standing:
-    """What keeps traffic from it first: its check, its owner's wish, its failures, its health."""
+    """What keeps traffic from it first: its check, its owner's standing and wish, its failures, its health."""
     if server.verified_at is None and server.verification_error:
         return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:
         return Standing("fair", "not checked yet", "Start it with its token, then check it.")
+    if server.hoster and server.hoster.status in market.OFF_THE_MARKET:
+        return Standing("bad", "no traffic", f"You are {server.hoster.status}: the portal says why.")
     if server.waiting_since is not None:
         return Standing(
             "fair", "waiting for your server", "No requests until it takes them: start it with the new token."
         )
     if server.draining:
         return Standing("fair", "draining", "No new requests until you take traffic up again.")
+    if not any(model.enabled and model.deactivated_at is None for model in server.models.all()):
+        return Standing("fair", "nothing to offer", "No requests: every model is withdrawn or deactivated.")
     if paused_until is not None:
         return Standing(
             "bad",

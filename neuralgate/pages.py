@@ -68,6 +68,7 @@ def portal(request: HttpRequest, customer: Customer) -> HttpResponse:
     context = {
         "hoster": hoster,
         "standing": standing.of_hoster(hoster),
+        "trust_parts": standing.trust_parts(hoster),
         "statement": statement,
         "balance": balances.of(customer),
         "charts": [

@@ -9,6 +9,7 @@ from rest_framework.permissions import AllowAny
 from accounts import api
 from neuralgate import key_pages, pages, probes
 
+admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
 
 urlpatterns = [

@@ -33,6 +33,14 @@ def duration(milliseconds: int | None) -> str:
 
 
 @register.filter
+def seconds(number: float) -> str:
+    """A wait as people say it: 600 → "10 minutes", 45 → "45 seconds"."""
+    if number >= 60 and number % 60 == 0:
+        return f"{number // 60:,.0f} minute{'' if number == 60 else 's'}"
+    return f"{number:,g} second{'' if number == 1 else 's'}"
+
+
+@register.filter
 def score(value: float | None) -> str:
     """A score from 0 to 1 with two digits; a dash for what was not measured."""
     return "–" if value is None else f"{value:.2f}"

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from django.template import Context, Template
 
-from accounts.templatetags.figures import context, count, duration
+from accounts.templatetags.figures import context, count, duration, seconds
 from billing import balances, money
 from tests import bookings, factories
 
@@ -53,3 +53,5 @@ def test_the_filters_write_what_people_read():
     assert [context(tokens) for tokens in (131_072, 100_000, 6_500, 500)] == ["128k", "100k", "6,500", "500"]
     assert [duration(ms) for ms in (None, 850, 1_240)] == ["–", "850 ms", "1.24 s"]
     assert count(1_234_567) == "1,234,567"
+    waits = [seconds(one) for one in (600, 60, 90, 1, 2.5)]
+    assert waits == ["10 minutes", "1 minute", "90 seconds", "1 second", "2.5 seconds"]

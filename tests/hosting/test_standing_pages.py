@@ -151,6 +151,39 @@ def test_a_link_says_nothing(path: str):
     assert bobs()[0].get(path).status_code == 405
 
 
+@pytest.mark.parametrize("status", ["suspended", "deactivated"])
+def test_no_server_of_a_hoster_off_the_market_is_called_in_traffic(status: str):
+    client, hoster, server, _ = bobs()
+    Hoster.objects.filter(pk=hoster.pk).update(status=status, status_reason="First line.\nSecond line.")
+    for path in ("/hosters/portal", f"/hosters/servers/{server.pk}"):
+        page = page_of(client, path)
+        assert ">in traffic<" not in page
+        assert f"You are {status}: the portal says why." in page
+    assert "First line.<br>Second line." in page_of(client, "/hosters/portal")
+
+
+@pytest.mark.parametrize("how", ["deactivated", "withdrawn"])
+def test_a_server_without_a_model_on_the_market_is_not_called_in_traffic(how: str):
+    client, _, server, offer = bobs()
+    HostedModel.objects.filter(pk=offer.pk).update(
+        enabled=how != "withdrawn", deactivated_at=timezone.now() if how == "deactivated" else None
+    )
+    for path in ("/hosters/portal", f"/hosters/servers/{server.pk}"):
+        page = page_of(client, path)
+        assert "nothing to offer" in page
+        assert ">in traffic<" not in page
+    assert f">{how}</span>" in page
+
+
+def test_a_notice_is_information_and_not_a_sentence():
+    client, hoster, _, _ = bobs()
+    moderation.act(Kind.NOTICE, hoster, reason="6 of 20 requests failed.", rule="error-rate")
+    page = page_of(client, "/hosters/portal")
+    assert "For your information" in page
+    subjects = [sent.subject for sent in mail.outbox]
+    assert f"NeuralGate: about your servers, {hoster.name}" in subjects
+
+
 # ----------------------------------------------------------------------------------------------------- scores
 
 
@@ -171,13 +204,27 @@ def test_trust_shows_its_parts_and_what_helps():
     Hoster.objects.filter(pk=hoster.pk).update(
         trust=0.72,
         trust_at=timezone.now(),
-        trust_parts={"payers": {"value": 0.25, "detail": "3 of 12 payers are your own."}},
+        trust_parts={
+            "age": {"value": 0, "detail": "0.0 days"},
+            "success": {"value": 1, "detail": "7 requests served"},
+            "honesty": {"value": 0.25, "detail": "2 × the others'"},
+        },
     )
     page = page_of(client, "/hosters/portal")
     assert "Trust 0.72 of 1" in page
-    assert "Payers" in page
-    assert "3 of 12 payers are your own." in page
-    assert "The lowest part pulls the most" in page
+    assert "7 requests served" in page
+    honesty, success, age = (page.index(f">{name}<") for name in ("Honesty", "Success", "Age"))
+    assert honesty < success < age  # what is bad first; how far it counts comes last
+
+
+def test_health_and_consistency_stand_in_the_portal():
+    client, _, server, offer = bobs()
+    Server.objects.filter(pk=server.pk).update(health=0.87)
+    HostedModel.objects.filter(pk=offer.pk).update(consistency=0.61, consistency_at=timezone.now())
+    page = page_of(client, "/hosters/portal")
+    scores = page[page.index("Health and consistency") :]
+    assert ">0.87<" in scores
+    assert ">0.61<" in scores
 
 
 def test_consistency_counts_right_and_wrong_by_five_and_keeps_the_questions_secret():
