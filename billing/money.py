@@ -5,6 +5,7 @@ from decimal import Decimal
 NANOS_PER_USD = 10**9
 NANOS_PER_MICRODOLLAR = 10**3
 CENT_DIGITS = 2
+SMALL_DIGITS = 3  # of a headline below a cent
 
 
 def usd(amount_nanos: int) -> float:
@@ -50,14 +51,14 @@ def price(price_nanos: int) -> str:
 
 
 def rounded(amount_nanos: int) -> str:
-    """Dollars for a headline, cut down to cents: 4_871_999_900 → "$4.87". Less than a cent is exact.
+    """Dollars for a headline, cut down to cents: 4_871_999_900 → "$4.87"; less than a cent to three digits.
 
     Never more than there is: a balance of $0.999 is not a dollar.
     """
-    cent_nanos = NANOS_PER_USD // 10**CENT_DIGITS
-    if 0 <= amount_nanos < cent_nanos:
-        return text(amount_nanos)
-    return text(amount_nanos // cent_nanos * cent_nanos)
+    unit_nanos = NANOS_PER_USD // 10**CENT_DIGITS
+    if 0 <= amount_nanos < unit_nanos:
+        unit_nanos = 10 ** max(len(str(amount_nanos)) - SMALL_DIGITS, 0)
+    return text(amount_nanos // unit_nanos * unit_nanos)
 
 
 def _parts(amount_nanos: int) -> tuple[str, str]:

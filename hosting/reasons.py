@@ -20,7 +20,7 @@ Do = Callable[[Any, str, User], ModerationAction | None]
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_CHARS_MAX,
-        widget=forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField"}),
+        widget=forms.Textarea(attrs={"rows": 4, "cols": 80, "class": "vLargeTextField"}),
         help_text="The hoster reads it, and can answer.",
     )
 

@@ -33,8 +33,10 @@ OF_HOSTER = {
     Hoster.Status.ACTIVE: Standing("good", "active"),
     Hoster.Status.WARNED: Standing("fair", "warned", "Full traffic for now. Deal with the reason below."),
     Hoster.Status.PROBATION: Standing("fair", "probation", "Half of your traffic until the reason is gone."),
-    Hoster.Status.SUSPENDED: Standing("bad", "suspended", "No traffic."),
-    Hoster.Status.DEACTIVATED: Standing("bad", "deactivated", "No traffic."),
+    Hoster.Status.SUSPENDED: Standing("bad", "suspended", "No traffic. Answer below: the operator reads it."),
+    Hoster.Status.DEACTIVATED: Standing(
+        "bad", "deactivated", "No traffic. Answer below: the operator reads it."
+    ),
 }
 
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from hosting import moderation
+from hosting.moderation import Kind
 from tests import bookings, factories, fakes
 from tests.gateway import RunningGateway
+from tests.ports import ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -126,7 +130,16 @@ def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, objec
     with_history(email, fake)
     own = factories.Server.objects.get(base_url=fake.base_url).pk
     paths = ["/account", "/account/requests", "/account/keys/new", "/hosters/portal", "/hosters/register"]
-    paths += [f"/hosters/servers/{own}", f"/hosters/servers/{own}/token", "/models", "/accounts/email/"]
+    off = factories.Server.objects.get(
+        hoster__customer__user__email=email, models__deactivated_at__isnull=False
+    )
+    paths += [
+        f"/hosters/servers/{own}",
+        f"/hosters/servers/{off.pk}",
+        f"/hosters/servers/{own}/token",
+        "/models",
+        "/accounts/email/",
+    ]
     for path in [
         *paths,
         "/accounts/password/change/",
@@ -152,14 +165,27 @@ def with_history(email: str, fake: fakes.FakeServer) -> None:
     key, api_key = factories.new_key(customer)
     bob = factories.Person(customer, key, api_key)
     factories.ledger.pending_account(customer)
-    hoster = factories.Hoster.objects.create(
-        customer=customer, name=factories.unique("B" * 60), status="warned", status_reason="w" * 300
-    )
+    hoster = factories.Hoster.objects.create(customer=customer, name=factories.unique("B" * 60))
     _, offer = factories.server(fake.base_url, of=hoster, model=factories.unique("m" * 120))
+    moderated(hoster, offer)
     bookings.book(bob, offer)
     bookings.void(bookings.admit(bob, offer))
     broken, _ = factories.server("https://" + "gpu." * 25 + factories.unique("x") + ".org", of=hoster)
     factories.Server.objects.filter(pk=broken.pk).update(verified_at=None, verification_error="e" * 300)
+
+
+def moderated(hoster: factories.Hoster, offer: factories.HostedModel) -> None:
+    """Everything a hoster may find about itself: scores with their parts, actions, a model that is off."""
+    parts = {name: {"value": 0.5, "detail": "d" * 80} for name in ("success", "consistency", "volume", "age")}
+    factories.Hoster.objects.filter(pk=hoster.pk).update(trust_parts=parts, trust_at=timezone.now())
+    answered = moderation.act(Kind.WARN, hoster, reason="r" * 300, rule="token-claims")
+    moderation.act(Kind.NOTICE, hoster, reason="n" * 300, rule="error-rate", server=offer.server)
+    assert answered is not None
+    moderation.answer(answered, "a" * 300)
+    _, off = factories.server(
+        f"http://127.0.0.1:{next(ports)}", of=hoster, model=factories.unique("off" * 40)
+    )
+    moderation.deactivate_offer(off, reason="o" * 300, rule="consistency")
 
 
 def test_everything_can_be_reached_by_keyboard(open_page: OpenPage):
