@@ -254,6 +254,7 @@ def test_health_shows_the_last_looks_and_what_does_not_count():
     client, _, server, _ = bobs()
     page = page_of(client, f"/hosters/servers/{server.pk}")
     assert "No look yet" in page
+    assert "not measured yet" in page
     HealthCheck.objects.create(server=server, ok=False, excused=True, latency_ms=3, error="GET /health: 401")
     Server.objects.filter(pk=server.pk).update(uptime=0.987)
     page = page_of(client, f"/hosters/servers/{server.pk}")
