@@ -1,6 +1,7 @@
 """Streams survive any cut of their bytes; any JSON is understood or refused, never anything else."""
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -138,3 +139,11 @@ def test_a_bill_is_never_above_claim_or_bound(claim: int | None, estimate: int, 
     tokens = metering.billed(claim, estimate, min(most, metering.bound(estimate)))
     assert 0 <= tokens <= min(most, metering.bound(estimate))
     assert claim is None or tokens <= claim
+
+
+def test_a_long_line_in_single_bytes_takes_time_in_proportion_to_its_length():
+    reader = EventReader(1 << 20)
+    began = time.process_time()
+    for _ in range(300_000):
+        reader.feed(b"x")
+    assert time.process_time() - began < 3, "copying all that came before for each byte takes a minute"

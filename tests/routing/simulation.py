@@ -566,6 +566,18 @@ def run(
     return Figures.of(world.results)
 
 
+def run_equals(servers: int, spells: list[Spell], seed: int, *, length_s: float) -> World:
+    """So many equal servers, the first of which has the spells; five requests a second for each."""
+    hosts = [
+        Host(offer(n, model="m0", slots=64, context_window=100_000), right=1.0, failing=0.0)
+        for n in range(1, servers + 1)
+    ]
+    hosts[0].spells = spells
+    world = World(hosts, seed, length_s)
+    world.run(Engine(world), list(traffic(Random(seed), length_s, 5 * servers, burst=1, models=1)))
+    return world
+
+
 def compare(seeds: Sequence[int], **size: float) -> dict[str, list[Figures]]:
     return {way.name: [run(way, seed, **size) for seed in seeds] for way in (Engine, *RIVALS)}  # type: ignore[arg-type]
 
