@@ -194,7 +194,7 @@ def record(looks: Sequence[Look]) -> None:
         # Locks the servers by id: looks of one server are recorded one after the other, so that a score is of all
         # that was recorded before its moment.
         servers = list(Server.objects.select_for_update(no_key=True).filter(pk__in=seen).order_by("pk"))
-        now = _clock()
+        now = clock()
         HealthCheck.objects.bulk_create(
             HealthCheck(
                 server=server, checked_at=now, ok=look.ok, latency_ms=look.latency_ms, error=look.error,
@@ -230,7 +230,8 @@ def recorded(server_ids: Sequence[int], as_of: dt.datetime) -> dict[int, list[Se
     return found
 
 
-def _clock() -> dt.datetime:
+def clock() -> dt.datetime:
+    """The database's moment, also within a transaction: after a lock was waited for, say."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         moment: dt.datetime = cursor.fetchone()[0]

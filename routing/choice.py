@@ -82,13 +82,6 @@ class Field:
         """Where a number from 0 to 1 falls, when each offer has its share of them."""
         return min(bisect_right(self._cumulative, point * self.total), len(self._cumulative) - 1)
 
-    def share_of(self, server_id: int) -> float:
-        """The server's part of the first draws; 0 when it is not among them."""
-        for offer, share in zip(self.offers, self.shares, strict=True):
-            if offer.server_id == server_id:
-                return share / self.total
-        return 0.0
-
 
 def _class(offer: LiveOffer) -> str:
     if offer.trust > TRUSTED:

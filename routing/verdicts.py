@@ -12,7 +12,7 @@ from itertools import groupby
 
 from django.db import connection, transaction
 
-from hosting import answers, consistency, moderation
+from hosting import answers, consistency, health, moderation
 from hosting.models import ConsistencyAnswer, HostedModel, ModerationAction, Question
 from hosting.moderation import Kind
 from routing import conviction
@@ -26,7 +26,6 @@ RETEST_PASSED = 4  # of 5
 RESULTS_MAX = 1_000
 ANSWER_CHARS_KEPT = 2_000
 
-CLOCK = "SELECT clock_timestamp()"
 RESULTS = """
 -- hosting_consistencyanswer_last: the latest counted answers of one model on one server, the newest first
 SELECT a.right, a.answered_at FROM hosting_consistencyanswer a
@@ -103,7 +102,7 @@ def record(
             .select_related("server__hoster__customer__user")
             .get(pk=offer_id)
         )
-        now = _clock()
+        now = health.clock()
         right = text is not None and answers.is_right(text, answers=question.answers, kind=question.kind)
         told = text is not None and (right or not cut_off)
         counted = told and not consistency.is_doubtful(_of_question(question, now))
@@ -216,10 +215,3 @@ def _of_question(question: Question, as_of: dt.datetime) -> dict[Hashable, list[
 
 def _by_owner(rows: Sequence[tuple[int, bool]]) -> dict[Hashable, list[bool]]:
     return {owner: [right for _, right in group] for owner, group in groupby(rows, key=lambda row: row[0])}
-
-
-def _clock() -> dt.datetime:
-    with connection.cursor() as cursor:
-        cursor.execute(CLOCK)
-        moment: dt.datetime = cursor.fetchone()[0]
-    return moment

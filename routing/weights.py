@@ -3,7 +3,7 @@
     weight = trust^3 · health^2 · consistency^3 · (usual time / time)^d · (usual cost / cost)^e · return
 
 Pure. Multiplicative, because a fast and cheap server that answers wrongly must not win (arXiv 2605.14241). The
-exponents are the best of the simulation in tests/routing/test_simulation.py.
+exponents were chosen with the simulation in tests/routing/simulation.py: docs/decisions/0012.
 """
 
 from collections.abc import Callable, Sequence

@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -43,6 +44,7 @@ def main() -> None:
     )  # fmt: skip
     from neuralgate import embedded
 
+    shutil.rmtree(ROOT / "data" / "bench", ignore_errors=True)  # what earlier runs left changes the figures
     with embedded.running(ROOT / "data" / "bench"):
         import django
         from django.core.management import call_command
