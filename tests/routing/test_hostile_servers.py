@@ -257,13 +257,14 @@ def test_alone_it_costs_nothing_unless_it_answers(strict: RunningGateway, row: R
         assert charge.gross_nanos == row.tokens[0] * 100 + row.tokens[1] * 300
         assert alice.account.held_nanos == 0
         return
-    if row.ending == MIDWAY:
+    began_to_answer = row.ending == MIDWAY and answer.status_code == 200
+    if began_to_answer:
         assert_broken_off(answer)
     else:
         busy = {504} if row.status == 502 else set()  # on a busy machine the limit of time may strike first
         assert answer.status_code in {row.status} | busy, answer.text
         assert_error(answer.json())
-    assert outcome(charge) == ("upstream_failed" if row.ending == MIDWAY else "no_server")
+    assert outcome(charge) == ("upstream_failed" if began_to_answer else "no_server")
     assert_free(alice)
 
 
@@ -283,9 +284,8 @@ def test_beside_a_good_server_nobody_notices_unless_it_began(
     assert_clean(answer)
     if isinstance(bad, fakes.FakeServer):
         assert len(bad.asked) == 1, "the cheaper one is asked first"
-    if row.ending == MIDWAY:
+    if row.ending == MIDWAY and not good.asked:  # on a busy machine the first word may come after the limit of time
         assert_broken_off(answer)
-        assert good.asked == []
         assert_free(alice)
         return
     assert answer.status_code == 200, answer.text
