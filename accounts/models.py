@@ -64,6 +64,7 @@ class ApiKey(models.Model):
 
     class SpendPeriod(models.TextChoices):
         DAY = "day", "per day"
+        WEEK = "week", "per week"
         MONTH = "month", "per month"
         TOTAL = "total", "in all"
 

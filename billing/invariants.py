@@ -123,25 +123,34 @@ PAYER = Invariant(
      WHERE a.customer_id IS DISTINCT FROM k.customer_id OR a.customer_id IS NULL
     """,
 )
-# What posted charges come to after their reversals; `payable` is what somebody had paid for of `net`.
+# What posted charges come to after their reversals; `payable` is what somebody had paid for of `net`. `matured` is what
+# leaves the pending account at `matures_at`, whoever paid a refund after that; a frozen one waits for its verdict.
 STANDING = """
     standing AS (
-        SELECT c.id, c.key_id, c.spend_window, c.payee[c.quote] AS payee, c.fee_bps, c.matures_at,
+        SELECT c.id, c.key_id, c.spend_window, c.payee[c.quote] AS payee, c.fee_bps,
+               coalesce(greatest(c.matures_at, date_bin('1 second', v.created_at + interval '1 second', 'epoch')),
+                        c.matures_at) AS matures_at,
+               d.charge IS NOT NULL AS frozen,
                c.gross_nanos - coalesce(b.net + b.fee, 0) AS gross, c.fee_nanos - coalesce(b.fee, 0) AS fee,
-               c.net_nanos - coalesce(b.net, 0) AS net, c.payable_nanos - coalesce(b.payable, 0) AS payable
+               c.net_nanos - coalesce(b.net, 0) AS net, c.payable_nanos - coalesce(b.payable, 0) AS payable,
+               c.net_nanos - coalesce(b.net - b.lost, 0) AS matured
           FROM billing_charge c
+          LEFT JOIN billing_transfer v ON v.id = billing_transfer_id(c.id, 6)
+          LEFT JOIN billing_dispute d ON d.charge = c.id AND d.state = 'open'
           LEFT JOIN (SELECT charge,
                             coalesce(sum(amount_nanos) FILTER (WHERE tag = 3), 0) AS net,
                             coalesce(sum(earned_nanos + bought_nanos) FILTER (WHERE tag = 3), 0) AS payable,
-                            coalesce(sum(amount_nanos) FILTER (WHERE tag = 4), 0) AS fee
-                       FROM (SELECT *, get_byte(uuid_send(id), 15) AS tag FROM billing_transfer
-                              WHERE kind = 'refund') AS refund
+                            coalesce(sum(amount_nanos) FILTER (WHERE tag = 4), 0) AS fee,
+                            coalesce(sum(amount_nanos) FILTER (WHERE tag = 3 AND lost), 0) AS lost
+                       FROM (SELECT t.*, get_byte(uuid_send(t.id), 15) AS tag, l.kind = 'platform_loss' AS lost
+                               FROM billing_transfer t JOIN billing_ledgeraccount l ON l.id = t.debit_id
+                              WHERE t.kind = 'refund') AS refund
                       GROUP BY charge) AS b ON b.charge = c.id
          WHERE c.state = 'posted'
     )
 """
 REVERSED = Invariant(
-    "a refund is a part of one transfer of its charge, back the way it went, earned money first",
+    "a refund is a part of one transfer of its charge, from who must give it back, earned money first",
     """
     SELECT 'transfer ' || r.id,
            format('%s (earned %s, bought %s) from %s to %s for charge %s; what it gives back moved %s',
@@ -152,8 +161,12 @@ REVERSED = Invariant(
       LEFT JOIN billing_transfer t ON t.id = CASE r.id
                 WHEN billing_transfer_id(r.charge, 3) THEN billing_transfer_id(r.charge, 1)
                 WHEN billing_transfer_id(r.charge, 4) THEN billing_transfer_id(r.charge, 2) END
+      LEFT JOIN billing_ledgeraccount p ON p.id = t.credit_id
+      LEFT JOIN billing_ledgeraccount s ON s.id = r.debit_id
      WHERE r.kind = 'refund' AND NOT coalesce(
-           (r.debit_id, r.credit_id) = (t.credit_id, t.debit_id) AND r.amount_nanos <= t.amount_nanos
+           r.credit_id = t.debit_id AND r.amount_nanos <= t.amount_nanos
+           AND (r.debit_id = t.credit_id OR t.kind = 'charge' AND (s.kind = 'platform_loss'
+                OR s.kind = 'hoster_disputed' AND s.customer_id = p.customer_id))
            AND r.earned_nanos = least(r.amount_nanos, t.earned_nanos)
            AND r.bought_nanos = least(r.amount_nanos - r.earned_nanos, t.bought_nanos), false)
     """,
@@ -179,8 +192,14 @@ DIRECTIONS = Invariant(
             ('grant', 'platform_promotions', 'customer'), ('sale', 'platform_sales', 'customer'),
             ('charge', 'customer', 'hoster_pending'), ('fee', 'customer', 'platform_fees'),
             ('release', 'hoster_pending', 'customer'),
-            ('refund', 'hoster_pending', 'customer'), ('refund', 'platform_fees', 'customer'))
-        OR t.kind = 'release' AND d.customer_id IS DISTINCT FROM c.customer_id
+            ('refund', 'hoster_pending', 'customer'), ('refund', 'platform_fees', 'customer'),
+            ('refund', 'hoster_disputed', 'customer'), ('refund', 'platform_loss', 'customer'),
+            ('dispute', 'hoster_pending', 'hoster_disputed'), ('verdict', 'hoster_disputed', 'hoster_pending'),
+            ('recovery', 'hoster_pending', 'platform_loss'),
+            ('payout', 'customer', 'platform_payouts'), ('return', 'platform_payouts', 'customer'),
+            ('return', 'platform_paid', 'customer'), ('paid', 'platform_payouts', 'platform_paid'),
+            ('clawback', 'customer', 'platform_sales'), ('clawback', 'platform_loss', 'platform_sales'))
+        OR t.kind IN ('release', 'dispute', 'verdict') AND d.customer_id IS DISTINCT FROM c.customer_id
         OR t.amount_nanos <= 0 OR t.earned_nanos < 0 OR t.bought_nanos < 0
         OR t.earned_nanos + t.bought_nanos > t.amount_nanos
     """,
@@ -213,7 +232,7 @@ MATURITIES = Invariant(
                   m.matures_at, m.amount_nanos, m.payable_nanos, coalesce(c.net, 0), coalesce(c.payable, 0))
       FROM billing_maturity m
       LEFT JOIN (SELECT payee, matures_at, sum(net) AS net, sum(payable) AS payable FROM standing
-                  WHERE matures_at IS NOT NULL GROUP BY payee, matures_at) AS c
+                  WHERE matures_at IS NOT NULL AND NOT frozen GROUP BY payee, matures_at) AS c
              ON c.payee = m.account_id AND c.matures_at = m.matures_at
      WHERE (m.amount_nanos, m.payable_nanos) IS DISTINCT FROM (coalesce(c.net, 0), coalesce(c.payable, 0))
     """,
@@ -225,9 +244,10 @@ NOT_EARLY = Invariant(
     SELECT 'account ' || e.account,
            format('at %s it had released %s more than had matured', e.at, -min(e.rest))
       FROM (SELECT account, at, sum(amount) OVER (PARTITION BY account ORDER BY at, amount DESC) AS rest
-              FROM (SELECT payee, matures_at, net FROM standing WHERE matures_at IS NOT NULL
+              FROM (SELECT payee, matures_at, matured FROM standing WHERE matures_at IS NOT NULL AND NOT frozen
                     UNION ALL
-                    SELECT debit_id, created_at, -amount_nanos FROM billing_transfer WHERE kind = 'release')
+                    SELECT debit_id, created_at, -amount_nanos FROM billing_transfer
+                     WHERE kind IN ('release', 'recovery'))
                    AS event (account, at, amount)) AS e
      WHERE e.rest < 0 GROUP BY e.account, e.at
     """,
@@ -300,7 +320,8 @@ GUARDS = Invariant(
     UNION ALL
     SELECT 'function ' || g.name, 'missing'
       FROM unnest(ARRAY['app_now', 'billing_refuse', 'billing_transfer_id', 'billing_matures_at',
-                        'billing_spend_window', 'billing_hold', 'billing_settle', 'billing_release', 'billing_reverse'])
+                        'billing_spend_window', 'billing_hold', 'billing_settle', 'billing_release', 'billing_reverse',
+                        'billing_matures_of', 'billing_give_back', 'billing_freeze', 'billing_decide'])
            AS g (name)
      WHERE NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.proname = g.name AND pg_function_is_visible(p.oid))
     UNION ALL
@@ -317,7 +338,13 @@ GUARDS = Invariant(
                    ('billing_charge_posted_is_exact', 'billing_charge'),
                    ('billing_maturity_once', 'billing_maturity'),
                    ('billing_maturity_amounts', 'billing_maturity'),
-                   ('billing_spendwindow_once', 'billing_spendwindow')) AS g (name, relation)
+                   ('billing_spendwindow_once', 'billing_spendwindow'),
+                   ('billing_transfer_kind_check', 'billing_transfer'),
+                   ('billing_transfer_of_charge', 'billing_transfer'),
+                   ('billing_debt_not_negative', 'billing_debt'),
+                   ('billing_payout_closed', 'billing_payout'),
+                   ('billing_payout_two_people', 'billing_payout'),
+                   ('billing_topup_amounts', 'billing_topup')) AS g (name, relation)
      WHERE NOT EXISTS (SELECT 1 FROM pg_constraint c
                         WHERE c.conname = g.name AND c.conrelid = to_regclass(g.relation) AND c.convalidated)
     """,

@@ -34,7 +34,29 @@ SELECT id FROM billing_charge WHERE state = 'held' AND expires_at <= app_now() O
 """
 REVERSE = """
 SELECT status, gross_back, net_back
-  FROM billing_reverse(%s::uuid[], %s::bigint[], %s::bigint[], %s, %s)
+  FROM billing_reverse(%s::uuid[], %s::bigint[], %s::bigint[], %s, %s, %s)
+"""
+FREEZE = "SELECT status, payee, gross, net FROM billing_freeze(%s, %s, %s)"
+DECIDE = "SELECT gross_back, net_back FROM billing_decide(%s, %s, %s, %s)"
+BOOK = """
+INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earned_nanos, bought_nanos, actor_id, reason)
+VALUES (%(id)s, %(kind)s, %(debit)s, %(credit)s, %(amount)s, %(earned)s, %(bought)s, %(actor)s, %(reason)s)
+"""
+RESERVE = """
+-- one account row by its primary key: only earned money that no running request may need
+UPDATE billing_ledgeraccount
+   SET posted_nanos = posted_nanos - %(amount)s, earned_nanos = earned_nanos - %(amount)s
+ WHERE id = %(account)s AND earned_nanos >= %(amount)s AND posted_nanos - held_nanos >= %(amount)s
+"""
+GIVE_EARNED = """
+UPDATE billing_ledgeraccount
+   SET posted_nanos = posted_nanos + %(amount)s, earned_nanos = earned_nanos + %(amount)s
+ WHERE id = %(account)s
+"""
+TAKE_BOUGHT = """
+UPDATE billing_ledgeraccount
+   SET posted_nanos = posted_nanos - %(amount)s, bought_nanos = bought_nanos - %(amount)s
+ WHERE id = %(account)s
 """
 
 
@@ -51,7 +73,7 @@ class Reversal:
 class Reversed:
     """What one reversal did: gross came back to the customer, net of it from the hoster, the rest from the fee.
 
-    status: reversed, already, nothing, released, not_posted, missing; `billing_reverse` says what they mean.
+    status: reversed, already, nothing, disputed, released, not_posted, missing; `billing_reverse` says what they mean.
     Both amounts are what this very call moved: 0 for every status but reversed.
     """
 
@@ -59,6 +81,16 @@ class Reversed:
     status: str
     gross_back_nanos: int
     net_back_nanos: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """What freezing a charge's earning did: `billing_freeze` says what the statuses mean. payee is an account."""
+
+    status: str
+    payee: int | None
+    gross_nanos: int
+    net_nanos: int
 
 
 def open_customer(*, user: User, tier: str = "free", welcome: bool = True) -> Customer:
@@ -130,9 +162,17 @@ def release(*, rows_max: int = 1_000) -> tuple[int, int]:
         return released, amount_nanos
 
 
-def reverse(*, reversals: Sequence[Reversal], reason: str, actor: User | None = None) -> list[Reversed]:
-    """Give back posted charges whose earnings are still pending, each at most once: what became of each, in order.
+def reverse(
+    *,
+    reversals: Sequence[Reversal],
+    reason: str,
+    actor: User | None = None,
+    at_our_loss: bool = False,
+) -> list[Reversed]:
+    """Give back posted charges, each at most once: what became of each, in order.
 
+    The hoster's part comes out of its pending earnings. Where they are released already nothing happens, or,
+    at_our_loss, the platform pays, and keeps it back from the hoster's next releases.
     All or none are booked; a batch that is repeated changes nothing. The key's spending limit gets its part
     back too. Raises ValueError for no reason or more than REVERSALS_MAX at once, IntegrityError when more
     tokens are kept than were billed.
@@ -145,8 +185,122 @@ def reverse(*, reversals: Sequence[Reversal], reason: str, actor: User | None = 
     kept_input = [one.kept_input_tokens for one in reversals]
     kept_output = [one.kept_output_tokens for one in reversals]
     with connection.cursor() as cursor:
-        cursor.execute(REVERSE, [charges, kept_input, kept_output, reason, actor.pk if actor else None])
+        cursor.execute(
+            REVERSE, [charges, kept_input, kept_output, reason, actor.pk if actor else None, at_our_loss]
+        )
         return [Reversed(charge, *row) for charge, row in zip(charges, cursor.fetchall(), strict=True)]
+
+
+def freeze(*, charge: uuid.UUID, payer: Customer, window_s: int) -> Frozen:
+    """Freeze what was earned by a charge of this customer, within window_s of its booking. The caller opens the dispute
+    in the same transaction."""
+    account = LedgerAccount.objects.get(kind=LedgerAccount.Kind.CUSTOMER, customer=payer)
+    with connection.cursor() as cursor:
+        cursor.execute(FREEZE, [charge, account.pk, window_s])
+        return Frozen(*cursor.fetchone())
+
+
+def decide(*, charge: uuid.UUID, upheld: bool, reason: str, actor: User | None) -> tuple[int, int]:
+    """Give a disputed charge back, or let its earning go on: nanodollars back (gross, net). The caller closes the
+    dispute, whose row it has locked, in the same transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(DECIDE, [charge, upheld, reason, actor.pk if actor else None])
+        gross_back, net_back = cursor.fetchone()
+        return gross_back, net_back
+
+
+def reserve_payout(*, payout: uuid.UUID, customer: Customer, amount_nanos: int) -> bool:
+    """Move earned money to the payouts on their way; False when there is not so much that is free."""
+    account = _account_of(customer)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(RESERVE, {"amount": amount_nanos, "account": account})
+        if cursor.rowcount == 0:
+            return False
+        _book_payout("payout", payout, account, _platform("platform_payouts"), amount_nanos, None)
+    return True
+
+
+def return_payout(
+    *, payout: uuid.UUID, customer: Customer, amount_nanos: int, was_paid: bool, actor: User | None
+) -> None:
+    """Give a payout's money back to the customer it came from. The caller changes its state in the same transaction."""
+    account = _account_of(customer)
+    source = _platform("platform_paid" if was_paid else "platform_payouts")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(GIVE_EARNED, {"amount": amount_nanos, "account": account})
+        _book_payout("return", payout, source, account, amount_nanos, actor)
+
+
+def complete_payout(*, payout: uuid.UUID, amount_nanos: int, actor: User | None) -> None:
+    """The money has left the house. The caller changes the payout's state in the same transaction."""
+    with transaction.atomic():
+        _book_payout(
+            "paid", payout, _platform("platform_payouts"), _platform("platform_paid"), amount_nanos, actor
+        )
+
+
+def claw_back(
+    *, customer: Customer, amount_nanos: int, reference: str, reason: str, actor: User | None = None
+) -> int:
+    """Book that a payment of the customer's went back, once for each reference: nanodollars taken from the customer.
+
+    What is not there any more (spent, or held by running requests) is the platform's loss. Only bought money is
+    taken: what was given or earned never came from the payment.
+    """
+    if amount_nanos <= 0:
+        raise ValueError("The amount must be above 0 nanodollars.")
+    sales, loss = _platform("platform_sales"), _platform("platform_loss")
+    with transaction.atomic(), connection.cursor() as cursor:
+        account = LedgerAccount.objects.select_for_update().get(
+            kind=LedgerAccount.Kind.CUSTOMER, customer=customer
+        )
+        names = [uuid.uuid5(NAMESPACE, f"clawback:{customer.pk}:{reference}:{part}") for part in (1, 2)]
+        if Transfer.objects.filter(pk__in=names).exists():
+            return 0
+        free_nanos = (account.posted_nanos or 0) - (account.held_nanos or 0)
+        taken_nanos = min(amount_nanos, account.bought_nanos or 0, free_nanos)
+        shared: dict[str, Any] = {
+            "kind": "clawback",
+            "credit": sales,
+            "earned": 0,
+            "actor": actor and actor.pk,
+            "reason": reason,
+        }
+        if taken_nanos:
+            cursor.execute(TAKE_BOUGHT, {"amount": taken_nanos, "account": account.pk})
+        for name, debit, amount in (
+            (names[0], account.pk, taken_nanos),
+            (names[1], loss, amount_nanos - taken_nanos),
+        ):
+            if amount:
+                cursor.execute(
+                    BOOK, {**shared, "id": name, "debit": debit, "amount": amount, "bought": amount}
+                )
+    return taken_nanos
+
+
+def _book_payout(
+    kind: str, payout: uuid.UUID, debit: int, credit: int, amount_nanos: int, actor: User | None
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            BOOK,
+            {
+                "id": uuid.uuid5(NAMESPACE, f"{kind}:{payout}"), "kind": kind, "debit": debit, "credit": credit,
+                "amount": amount_nanos, "earned": amount_nanos, "bought": 0, "actor": actor.pk if actor else None,
+                "reason": f"payout {payout}",
+            },
+        )  # fmt: skip
+
+
+def _account_of(customer: Customer) -> int:
+    return LedgerAccount.objects.values_list("pk", flat=True).get(
+        kind=LedgerAccount.Kind.CUSTOMER, customer=customer
+    )
+
+
+def _platform(kind: str) -> int:
+    return LedgerAccount.objects.values_list("pk", flat=True).get(kind=kind)
 
 
 def _credit(

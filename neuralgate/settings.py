@@ -97,6 +97,13 @@ CELERY_BROKER_URL = text("CELERY_BROKER_URL")
 WELCOME_CREDIT_NANOS = number("WELCOME_CREDIT_NANOS", 5_000_000_000, low=0, high=10**18)  # 5 USD, promotional
 PLATFORM_FEE_BPS = number("PLATFORM_FEE_BPS", 2_000, low=0, high=10000)  # basis points: 20 %
 EARNINGS_HOLD_S = number("EARNINGS_HOLD_S", 86_400, low=0)
+PAYOUT_MIN_NANOS = number("PAYOUT_MIN_NANOS", 10_000_000_000, high=10**18)  # 10 USD
+PAYOUT_AUTO_MAX_NANOS = number(
+    "PAYOUT_AUTO_MAX_NANOS", 0, low=0, high=10**18
+)  # up to here a known destination needs no person; 0: each payout waits for one
+PAYOUT_SECOND_APPROVAL_NANOS = number(
+    "PAYOUT_SECOND_APPROVAL_NANOS", 100_000_000_000, low=0, high=10**18
+)  # above it, two people approve
 AUTO_MAX_PRICE = number(
     "AUTO_MAX_PRICE", 5_000, low=0
 )  # nanodollars per token, input and output, for model="auto"

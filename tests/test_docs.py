@@ -17,8 +17,8 @@ from django.test import Client
 from accounts import envelope
 from accounts.models import Tier
 from billing import audit as books
-from billing import invariants, ledger
-from billing.models import Charge, LedgerAccount, Maturity, SpendWindow, Transfer
+from billing import disputes, invariants, ledger
+from billing.models import Charge, Debt, Dispute, LedgerAccount, Maturity, SpendWindow, Transfer
 from hosting.models import HostedModel
 from neuralgate import schedule
 from routing import audit as requests
@@ -211,7 +211,7 @@ def test_every_outcome_has_a_line_in_the_table_of_endings():
 
 def test_the_invariants_are_listed_as_the_audit_names_them():
     listed = {row[0] for row in cells("docs/ledger.md", "## What always holds")}
-    assert listed == {one.name for one in (*invariants.INVARIANTS, *requests.INVARIANTS)}
+    assert listed == {one.name for one in (*books.INVARIANTS, *requests.INVARIANTS)}
 
 
 def test_the_columns_of_the_export_are_those_of_the_code():
@@ -316,6 +316,7 @@ class Example:
         self.call: bookings.Call | None = None
         self.admission = ""
         self.reversal: ledger.Reversed | None = None
+        self.dispute: Dispute | None = None
         self.compared = 0
 
     def run(self, body: str) -> None:
@@ -328,7 +329,7 @@ class Example:
     def do(self, line: str) -> None:
         for pattern, action in self.ACTIONS.items():
             if found := re.fullmatch(pattern.replace("#", NUMBER), line):
-                action(self, *(amount(group) for group in found.groups()))
+                action(self, *(group and amount(group) for group in found.groups()))
                 return
         raise AssertionError(f"not understood: {line}")
 
@@ -385,10 +386,22 @@ class Example:
         assert self.call is not None
         bookings.void(self.call)
 
-    def reverses(self, input_tokens: int, output_tokens: int) -> None:
+    def reverses(self, at_our_loss: str | None, input_tokens: int, output_tokens: int) -> None:
         assert self.call is not None
         kept = ledger.Reversal(self.call.id, input_tokens, output_tokens)
-        (self.reversal,) = ledger.reverse(reversals=[kept], reason="example")
+        (self.reversal,) = ledger.reverse(
+            reversals=[kept], reason="example", at_our_loss=at_our_loss is not None
+        )
+
+    def disputes(self, name: str) -> None:
+        assert self.call is not None
+        self.dispute = disputes.open_(
+            customer=self.people[name].customer, charge=self.call.id, reason="incomplete"
+        )
+
+    def decides(self, verdict: str) -> None:
+        assert self.dispute is not None
+        disputes.decide(dispute=self.dispute, upheld=verdict == "upheld", verdict="example", actor=None)
 
     def later(self, hours: int, minutes: int) -> None:
         self.travel(dt.timedelta(hours=hours, minutes=minutes))
@@ -401,7 +414,9 @@ class Example:
         r"(\w+) asks (\w+) for at most # \+ # tokens": asks,
         r"(\w+) serves # \+ # tokens": serves,
         r"the request fails": fails,
-        r"the charge is reversed, # \+ # tokens are kept": reverses,
+        r"the charge is reversed( at our loss)?, # \+ # tokens are kept": reverses,
+        r"(\w+) disputes the charge": disputes,
+        r"the dispute is (upheld|rejected)": decides,
         r"# h # min later": later,
     }
 
@@ -433,8 +448,15 @@ class Example:
             return {field: getattr(charge, f"{field}_nanos") for field in fields} | {"state": charge.state}
         found = re.fullmatch(r"(charge|fee|refund) transfer (.+) → (.+)", subject)
         assert found, f"not understood: {subject}"
-        accounts = {"platform fees": LedgerAccount.objects.get(kind="platform_fees")}
+        accounts = {
+            f"platform {kind}": LedgerAccount.objects.get(kind=f"platform_{kind}")
+            for kind in ("fees", "loss")
+        }
         accounts |= {f"{n} pending": ledger.pending_account(p.customer) for n, p in self.people.items()}
+        frozen = LedgerAccount.objects.filter(kind="hoster_disputed")
+        accounts |= {
+            f"{n} frozen": frozen.filter(customer=p.customer).first() for n, p in self.people.items()
+        }
         accounts |= {n: p.account for n, p in self.people.items()}
         transfers = Transfer.objects.filter(charge=charge.pk, kind=found[1], credit=accounts[found[3]])
         transfer = transfers.filter(debit=accounts[found[2]]).first()
@@ -445,6 +467,8 @@ class Example:
     def read_account(self, who: factories.Person) -> dict[str, int]:
         account = who.account
         pending = Maturity.objects.filter(account=ledger.pending_account(who.customer))
+        debt = Debt.objects.filter(account=ledger.pending_account(who.customer)).first()
+        frozen = Dispute.objects.filter(payee=who.customer, state="open").values_list("net_nanos", flat=True)
         window = SpendWindow.objects.filter(key=who.api_key).first()
         assert account.posted_nanos is not None
         assert account.held_nanos is not None
@@ -459,6 +483,8 @@ class Example:
             "promotional": account.posted_nanos - account.earned_nanos - account.bought_nanos,
             "pending": sum(pending.values_list("amount_nanos", flat=True)),
             "pending payable": sum(pending.values_list("payable_nanos", flat=True)),
+            "frozen": sum(frozen),
+            "owes": debt.owed_nanos if debt else 0,
             "spent by the key": window.spent_nanos if window else 0,
             "held by the key": window.held_nanos if window else 0,
         }
@@ -486,7 +512,7 @@ def test_a_worked_example_is_what_the_database_does(
     )
     subjects = {f"account {pk}" for pk in accounts}
     with books.snapshot() as cursor:
-        found = books.differences(cursor, (*invariants.INVARIANTS, *requests.INVARIANTS))
+        found = books.differences(cursor, (*books.INVARIANTS, *requests.INVARIANTS))
     assert [one for one in found if one.subject in subjects and one.invariant not in SWEPT] == []
 
 
@@ -494,7 +520,8 @@ SWEPT = {invariants.NO_STALE_HOLD.name, invariants.NOT_OVERDUE.name}  # nothing 
 
 
 def test_the_promised_examples_are_there():
-    wanted = {"served", "free", "mixed", "limit", "rounding", "failed", "reversed", "partly"}
+    wanted = {"served", "free", "mixed", "limit", "rounding", "failed", "reversed", "partly", "owed"}
+    wanted |= {"upheld", "rejected"}
     assert {name for name, _ in EXAMPLES} >= wanted
 
 

@@ -31,7 +31,7 @@ def test_tokens_are_marked_and_different() -> None:
 
 def test_a_row_swapped_with_another_servers_is_noticed() -> None:
     sealed = tokens.seal(server_id=7, token="secret-token")
-    with pytest.raises(tokens.TokenUnreadable, match="another server") as refusal:
+    with pytest.raises(tokens.TokenUnreadable, match="another owner") as refusal:
         tokens.unseal(server_id=77, sealed=sealed)
     assert "secret-token" not in str(refusal.value)
 

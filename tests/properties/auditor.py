@@ -75,6 +75,9 @@ class Charge:
     payable: int | None = None
     matures_at: dt.datetime | None = None
     reason: str | None = None
+    settled_at: dt.datetime | None = None
+    dispute: str | None = None  # open, upheld or rejected
+    judged_at: dt.datetime | None = None  # when it was rejected
 
     @property
     def row(self) -> tuple[object, ...]:
@@ -84,6 +87,13 @@ class Charge:
         money = (self.gross, self.fee, self.net, self.payable, self.matures_at, self.reason)
         most = (application.input_max, self.output_max * application.choices)
         return (self.state, self.window, self.hold, *prices, *most, self.quote, self.tokens, *money)
+
+    @property
+    def due_at(self) -> dt.datetime | None:
+        """When its earning matures: as booked, or the second after a verdict that came later."""
+        if self.matures_at and self.judged_at:
+            return max(self.matures_at, self.judged_at.replace(microsecond=0) + dt.timedelta(seconds=1))
+        return self.matures_at
 
 
 @dataclass(frozen=True, order=True)
@@ -108,18 +118,32 @@ class Process:
 
 
 @dataclass
+class Payout:
+    customer: int
+    amount: int
+    state: str = "requested"
+
+
+@dataclass
 class Auditor:
     """The whole state; each method does one operation and returns what the database must answer."""
 
     now: dt.datetime
     accounts: dict[int, Account]  # by customer
     owners: dict[int, int]  # pending account: customer
+    frozen: dict[int, int]  # pending account: disputed account
     keys: dict[str, Key]  # by digest
     tiers: dict[int, Tier]  # by customer
     versions: dict[int, int]  # by server
     fees_account: int
     promotions_account: int
     sales_account: int
+    loss_account: int
+    payouts_account: int
+    paid_account: int
+    window_s: int = 86_400  # in which a charge can be disputed
+    debts: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # of pending accounts
+    payouts: list[Payout] = field(default_factory=list)
     charges: dict[str, Charge] = field(default_factory=dict)
     transfers: list[Transfer] = field(default_factory=list)
     references: set[tuple[str, int, str]] = field(default_factory=set)
@@ -257,6 +281,7 @@ class Auditor:
             self.windows[key.id, charge.window][0] += gross
         self.rates[account.customer, "minute", self.now.replace(second=0)][1] += sum(tokens)
         charge.state, charge.quote, charge.tokens = "posted", ending.quote, tokens
+        charge.settled_at = self.now
         charge.gross, charge.fee, charge.net, charge.payable = gross, fee, net, payable
         return Receipt("posted", gross)
 
@@ -277,41 +302,65 @@ class Auditor:
         return self.void([name for name, c in self.charges.items() if c.boot in boots], "platform_fault")
 
     def release(self) -> tuple[int, int]:
-        due = [one for one in self.maturities if one[1] <= self.now]
+        due = sorted((one for one in self.maturities if one[1] <= self.now), key=lambda one: one[1])
         total = 0
         for pending, matures_at in due:
             amount, payable = self.maturities.pop((pending, matures_at))
-            account = self.accounts[self.owners[pending]]
-            account.posted += amount
-            account.earned += payable
-            self.transfers.append(Transfer("release", pending, account.id, amount, payable, 0))
             total += amount
+            kept = min(amount, self.debts[pending])
+            kept_payable = min(kept, payable)
+            self.debts[pending] -= kept
+            account = self.accounts[self.owners[pending]]
+            freed, earned = amount - kept, payable - kept_payable
+            account.posted += freed
+            account.earned += earned
+            self._move("release", pending, account.id, freed, earned, 0)
+            self._move("recovery", pending, self.loss_account, kept, kept_payable, 0)
         return len(due), total
 
-    def reverse(self, batch: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    def reverse(
+        self, batch: Sequence[tuple[str, int, int]], *, at_our_loss: bool = False
+    ) -> list[tuple[str, int, int]]:
         """(charge, tokens kept of the prompt and of the answer): (status, gross back, net back) of each."""
-        return [self._reverse(*one) for one in batch]
+        return [self._reverse(*one, at_our_loss=at_our_loss) for one in batch]
 
-    def _reverse(self, name: str, *kept: int) -> tuple[str, int, int]:
+    def _reverse(self, name: str, *kept: int, at_our_loss: bool) -> tuple[str, int, int]:
         charge = self.charges.get(name)
         if charge is None:
             return "missing", 0, 0
         if charge.state != "posted":
             return "not_posted", 0, 0
-        booked = {transfer.kind: transfer for transfer in self.transfers if transfer.charge == name}
         wish, served = charge.application, charge.quote - 1
         gross = kept[0] * wish.price_in[served] + kept[1] * wish.price_out[served]
-        fee = gross * charge.fee_bps // 10_000 if wish.payee[served] else gross
-        due = (wish.payee[served], charge.matures_at)
-        if "refund" in booked:
+        payee = wish.payee[served]
+        due = (payee, charge.due_at)
+        if self._refunded(name):
             return "already", 0, 0
         if gross == charge.gross:
             return "nothing", 0, 0
-        if charge.net and due not in self.maturities:
+        if charge.dispute == "open":
+            return "disputed", 0, 0
+        pending = due in self.maturities
+        if charge.net and not pending and not at_our_loss:
             return "released", 0, 0
+        lost = charge.net and not pending
+        net_back, fee_back, payable = self._give_back(charge, gross, self.loss_account if lost else payee)
+        if lost:
+            self.debts[payee] += net_back
+        elif net_back:
+            self._take_from_maturity(due, net_back, payable)
+        return "reversed", net_back + fee_back, net_back
 
-        account = charge.key.account
-        net_back, fee_back = charge.net - (gross - fee), charge.fee - fee
+    def _refunded(self, name: str) -> bool:
+        return any(transfer.kind == "refund" and transfer.charge == name for transfer in self.transfers)
+
+    def _give_back(self, charge: Charge, gross: int, source: int) -> tuple[int, int, int]:
+        """Down to gross: (net back, fee back, the part of net back that was paid for)."""
+        name, account = charge.application.charge, charge.key.account
+        payee = charge.application.payee[charge.quote - 1]
+        booked = {t.kind: t for t in self.transfers if t.charge == name and t.kind in ("charge", "fee")}
+        fee = gross * charge.fee_bps // 10_000 if payee else gross
+        net_back, fee_back, payable = charge.net - (gross - fee), charge.fee - fee, 0
         for kind, amount in (("charge", net_back), ("fee", fee_back)):
             if amount:
                 went = booked[kind]
@@ -320,20 +369,130 @@ class Auditor:
                 account.posted += amount
                 account.earned += earned
                 account.bought += bought
-                self.transfers.append(
-                    Transfer("refund", went.credit, went.debit, amount, earned, bought, name)
+                self._move(
+                    "refund",
+                    source if kind == "charge" else went.credit,
+                    went.debit,
+                    amount,
+                    earned,
+                    bought,
+                    name,
                 )
                 if kind == "charge":
-                    pending, payable = self.maturities.pop(due)
-                    if pending > amount:
-                        self.maturities[due] = (pending - amount, payable - earned - bought)
+                    payable = earned + bought
         if charge.window is not None:
             self.windows[charge.key.id, charge.window][0] -= net_back + fee_back
-        return "reversed", net_back + fee_back, net_back
+        return net_back, fee_back, payable
+
+    def _take_from_maturity(self, due: tuple[int, dt.datetime], amount: int, payable: int) -> None:
+        pending, pending_payable = self.maturities.pop(due)
+        if pending > amount:
+            self.maturities[due] = (pending - amount, pending_payable - payable)
+
+    def dispute(self, name: str, customer: int) -> str:
+        charge = self.charges.get(name)
+        if charge is None or charge.key.account.customer != customer:
+            return "missing"
+        if charge.state != "posted":
+            return "not_posted"
+        payee = charge.application.payee[charge.quote - 1]
+        due = (payee, charge.due_at)
+        if charge.gross == 0:
+            return "nothing"
+        if charge.dispute:
+            return "already"
+        if self._refunded(name):
+            return "reversed"
+        if self.now >= charge.settled_at + dt.timedelta(seconds=self.window_s):
+            return "late"
+        if charge.net and due not in self.maturities:
+            return "late"
+        charge.dispute = "open"
+        if charge.net:
+            went = next(t for t in self.transfers if t.kind == "charge" and t.charge == name)
+            self._take_from_maturity(due, charge.net, went.earned + went.bought)
+            self._move("dispute", payee, self.frozen[payee], charge.net, went.earned, went.bought, name)
+        return "frozen"
+
+    def decide(self, name: str, upheld: bool) -> bool:
+        charge = self.charges[name]
+        if charge.dispute != "open":
+            return False
+        payee = charge.application.payee[charge.quote - 1]
+        charge.dispute = "upheld" if upheld else "rejected"
+        if upheld:
+            self._give_back(charge, 0, self.frozen.get(payee, 0))
+        elif charge.net:
+            went = next(t for t in self.transfers if t.kind == "charge" and t.charge == name)
+            self._move("verdict", self.frozen[payee], payee, charge.net, went.earned, went.bought, name)
+            charge.judged_at = self.now
+            amounts = self.maturities.get((payee, charge.due_at), (0, 0))
+            self.maturities[payee, charge.due_at] = (
+                amounts[0] + charge.net,
+                amounts[1] + went.earned + went.bought,
+            )
+        return True
+
+    def ask_payout(self, customer: int, amount: int) -> bool:
+        account = self.accounts[customer]
+        if account.earned < amount or account.posted - account.held < amount:
+            return False
+        account.posted -= amount
+        account.earned -= amount
+        self.payouts.append(Payout(customer, amount))
+        self._move("payout", account.id, self.payouts_account, amount, amount, 0)
+        return True
+
+    def step_payout(self, payout: Payout, step: str) -> bool:
+        """approve, reject, cancel, pay or fail; whether it was possible."""
+        before, after = {
+            "approve": (("requested",), "approved"),
+            "reject": (("requested",), "rejected"),
+            "cancel": (("requested",), "cancelled"),
+            "pay": (("approved",), "paid"),
+            "fail": (("approved", "paid"), "failed"),
+        }[step]
+        if payout.state not in before:
+            return False
+        account = self.accounts[payout.customer]
+        if step == "pay":
+            self._move("paid", self.payouts_account, self.paid_account, payout.amount, payout.amount, 0)
+        elif step != "approve":
+            source = self.paid_account if payout.state == "paid" else self.payouts_account
+            account.posted += payout.amount
+            account.earned += payout.amount
+            self._move("return", source, account.id, payout.amount, payout.amount, 0)
+        payout.state = after
+        return True
+
+    def claw_back(self, customer: int, amount: int, reference: str) -> int:
+        if ("clawback", customer, reference) in self.references:
+            return 0
+        self.references.add(("clawback", customer, reference))
+        account = self.accounts[customer]
+        taken = min(amount, account.bought, account.posted - account.held)
+        account.posted -= taken
+        account.bought -= taken
+        self._move("clawback", account.id, self.sales_account, taken, 0, taken)
+        return taken
+
+    def _move(
+        self,
+        kind: str,
+        debit: int,
+        credit: int,
+        amount: int,
+        earned: int,
+        bought: int,
+        charge: str | None = None,
+    ) -> None:
+        if amount:
+            self.transfers.append(Transfer(kind, debit, credit, amount, earned, bought, charge))
 
     def _window(self, period: str) -> dt.datetime:
         midnight = self.now.replace(hour=0, minute=0, second=0)
-        return {"day": midnight, "month": midnight.replace(day=1), "total": EPOCH}[period]
+        monday = midnight - dt.timedelta(days=midnight.weekday())
+        return {"day": midnight, "week": monday, "month": midnight.replace(day=1), "total": EPOCH}[period]
 
     def _matures_at(self, hold_s: int) -> dt.datetime:
         """The end of the minute (the second, for short holds) that is under way when the hold is over."""

@@ -11,14 +11,16 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as bounds
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from accounts.models import ApiKey, Customer, Tier, User
 from billing import audit as books
-from billing import invariants, ledger
-from billing.models import LedgerAccount
+from billing import disputes, ledger, payouts
+from billing.models import Dispute, LedgerAccount, Payout
+from billing.models import Transfer as TransferRow
 from hosting.models import Hoster, Server
 from routing import audit as requests
 from routing import tasks as gateways
@@ -38,7 +40,7 @@ PROCESSES = (
     Process(str(uuid.uuid4()), alive=False, fee_bps=10_000, expiry_s=600),
 )
 LIMITS = (None, 0, 5_000, 3_000_000)
-PERIODS = ("day", "month", "total")
+PERIODS = ("day", "week", "month", "total")
 
 CLOCK = """
 CREATE OR REPLACE FUNCTION app_now() RETURNS timestamptz LANGUAGE sql STABLE AS
@@ -56,6 +58,9 @@ SELECT 'window', key_id, starts_at, spent_nanos, held_nanos, 0, 0
 UNION ALL
 SELECT 'rate ' || span, customer_id, starts_at, requests, tokens, 0, 0
   FROM billing_ratewindow WHERE customer_id = ANY (%(customers)s) AND requests + tokens > 0
+UNION ALL
+SELECT 'debt', account_id, NULL, owed_nanos, 0, 0, 0
+  FROM billing_debt WHERE account_id = ANY (%(pending)s) AND owed_nanos > 0
 UNION ALL
 SELECT 'moved ' || kind, min(debit_id * 0), NULL, sum(amount_nanos), count(*), sum(earned_nanos), sum(bought_nanos)
   FROM billing_transfer WHERE debit_id = ANY (%(accounts)s || %(pending)s) GROUP BY kind
@@ -86,6 +91,7 @@ wishes = st.lists(
     ),
     min_size=1, max_size=5,
 )  # fmt: skip
+steps = st.sampled_from(["approve", "approve", "reject", "cancel", "pay", "pay", "fail"])  # of a payout
 share = st.sampled_from([(0, 1), (1, 1), (1, 2), (2, 3)])
 kept = st.lists(st.tuples(st.integers(0, 63), share, share), min_size=1, max_size=4)
 endings = st.lists(st.tuples(st.integers(0, 63), st.integers(0, 3), share, share), min_size=1, max_size=6)
@@ -132,7 +138,9 @@ def close_everything() -> None:
 class MoneyMachine(RuleBasedStateMachine):
     """The database beside the model: each rule asks both the same."""
 
-    steps = 0
+    steps_taken = 0
+    staff: User
+    kinds: set[str]  # of the transfers that any example made
     names: set[str]  # how the audit calls what the examples made
 
     def __init__(self) -> None:
@@ -143,6 +151,8 @@ class MoneyMachine(RuleBasedStateMachine):
         self.endings: list[Ending] = []
         self.hold_s = 60
         self.reversals: list[tuple[str, int, int]] = []
+        self.at_our_loss = False
+        self.payouts: list[Payout] = []
 
     @initialize(
         limits=st.tuples(few, few),
@@ -159,6 +169,7 @@ class MoneyMachine(RuleBasedStateMachine):
         rows = [LedgerAccount(kind="customer", customer=customer, **zeros) for customer in self.customers]
         owners = self.customers[1:3]
         rows += [LedgerAccount(kind="hoster_pending", customer=customer) for customer in owners]
+        rows += [LedgerAccount(kind="hoster_disputed", customer=customer) for customer in owners]
         rows = LedgerAccount.objects.bulk_create(rows)
         accounts = {row.customer_id: auditor.Account(row.pk, row.customer_id) for row in rows[:4]}
         hosters = Hoster.objects.bulk_create(
@@ -175,7 +186,7 @@ class MoneyMachine(RuleBasedStateMachine):
         keys = ApiKey.objects.bulk_create(
             ApiKey(
                 customer=self.customers[n % 4], name="k", digest=digest, visible_part="k",
-                spend_limit_nanos=LIMITS[limits[n % 2] % 4] if n >= 4 else None, spend_period=PERIODS[n % 3],
+                spend_limit_nanos=LIMITS[limits[n % 2] % 4] if n >= 4 else None, spend_period=PERIODS[n % 4],
             )
             for n, digest in enumerate(digests)
         )  # fmt: skip
@@ -189,13 +200,17 @@ class MoneyMachine(RuleBasedStateMachine):
         self.model = Auditor(
             now=START,
             accounts=accounts,
-            owners={row.pk: row.customer_id for row in rows[4:]},
+            owners={row.pk: row.customer_id for row in rows[4:6]},
+            frozen={rows[4].pk: rows[6].pk, rows[5].pk: rows[7].pk},
             keys={key.digest: key for key in self.keys},
             tiers={c.pk: SLOW_TIER if c.tier_id == "machine" else auditor.Tier() for c in self.customers},
             versions={server.pk: 1 for server in servers},
             fees_account=platform["platform_fees"],
             promotions_account=platform["platform_promotions"],
             sales_account=platform["platform_sales"],
+            loss_account=platform["platform_loss"],
+            payouts_account=platform["platform_payouts"],
+            paid_account=platform["platform_paid"],
         )
         self.names.update(f"account {row.pk}" for row in rows)
         self.names.update(f"key {row.pk}" for row in keys)
@@ -309,15 +324,15 @@ class MoneyMachine(RuleBasedStateMachine):
         expected = self.model.void_of({process.boot for process in PROCESSES if not process.alive})
         assert gateways.void_holds_of_dead_processes() == expected
 
-    @rule(batch=kept)
-    def reverse(self, batch: list[tuple]) -> None:
-        posted = self.posted
+    @rule(batch=kept, at_our_loss=st.booleans())
+    def reverse(self, batch: list[tuple], at_our_loss: bool) -> None:
+        posted, self.at_our_loss = self.posted, at_our_loss
         self.reversals = [reversal(posted[which % len(posted)], *how) for which, *how in batch if posted]
         self.reverse_the_last_batch_again()
 
-    @rule(wanted=wishes, served=endings, batch=kept, released=st.booleans())
+    @rule(wanted=wishes, served=endings, batch=kept, released=st.booleans(), at_our_loss=st.booleans())
     def reverse_what_was_just_served(
-        self, wanted: list[tuple], served: list[tuple], batch: list[tuple], released: bool
+        self, wanted: list[tuple], served: list[tuple], batch: list[tuple], released: bool, at_our_loss: bool
     ) -> None:
         """A history that chance alone seldom finds: pending, or released just before."""
         self.admit_from_a_living_process(wanted)
@@ -325,7 +340,7 @@ class MoneyMachine(RuleBasedStateMachine):
         if released:
             self.wait_for_the_next_maturity(0)
             self.release(1_000)
-        self.reverse(batch)
+        self.reverse(batch, at_our_loss)
 
     @rule(batch=kept)
     def reverse_whatever_it_is(self, batch: list[tuple]) -> None:
@@ -337,8 +352,8 @@ class MoneyMachine(RuleBasedStateMachine):
 
     @rule()
     def reverse_the_last_batch_again(self) -> None:
-        expected = self.model.reverse(self.reversals)
-        found = give_back(self.reversals)
+        expected = self.model.reverse(self.reversals, at_our_loss=self.at_our_loss)
+        found = give_back(self.reversals, at_our_loss=self.at_our_loss)
         assert [(one.status, one.gross_back_nanos, one.net_back_nanos) for one in found] == expected
 
     @rule(which=few, beyond=st.sampled_from([(1, 0), (0, 1), (-(10**9), 0)]), beside=kept)
@@ -350,6 +365,99 @@ class MoneyMachine(RuleBasedStateMachine):
             others = [reversal(posted[which % len(posted)], *how) for which, *how in beside]
             with pytest.raises(IntegrityError, match="cannot keep"):
                 give_back([*others, (charge.application.charge, *tokens)])
+
+    @rule(which=st.integers(0, 63), stranger=st.booleans())
+    def dispute(self, which: int, stranger: bool) -> None:
+        """Of one's own request or of somebody else's; the newest first."""
+        if charges := list(reversed(self.model.charges.values())):
+            charge = charges[which % len(charges)]
+            owner = self.customer(charge.key.account.customer)
+            who = self.customers[(self.customers.index(owner) + stranger) % 4]
+            expected = self.model.dispute(charge.application.charge, who.pk)
+            charge_id = uuid.UUID(charge.application.charge)
+            assert opened(customer=who, charge=charge_id, reason="other", detail="test") == expected
+
+    @rule(which=few, upheld=st.booleans())
+    def decide(self, which: int, upheld: bool) -> None:
+        """The newest first; those that are decided already, too."""
+        if disputed := [charge for charge in reversed(self.model.charges.values()) if charge.dispute]:
+            name = disputed[which % len(disputed)].application.charge
+            dispute = Dispute.objects.get(charge=name)
+            expected = self.model.decide(name, upheld)
+            try:
+                disputes.decide(dispute=dispute, upheld=upheld, verdict="test", actor=self.staff)
+            except disputes.Undecidable:
+                assert not expected
+            else:
+                assert expected
+
+    @rule(wanted=wishes, served=endings, upheld=st.booleans(), late=st.booleans())
+    def dispute_what_was_just_served(
+        self, wanted: list[tuple], served: list[tuple], upheld: bool, late: bool
+    ) -> None:
+        """The verdict comes before or after the earning would have matured."""
+        self.admit_from_a_living_process(wanted)
+        self.settle_for_a_minute(served)
+        self.dispute(0, False)
+        if late:
+            self.wait(600)
+        self.decide(0, upheld)
+
+    @rule(who=few, of_earned=share, more=st.sampled_from([0, 0, 0, 1]))
+    def ask_for_a_payout(self, who: int, of_earned: tuple[int, int], more: int) -> None:
+        """A part of what was earned, all of it, or a nanodollar too much."""
+        customer = self.customers[1 + who % 2]
+        earned = self.model.accounts[customer.pk].earned
+        amount = max(earned * of_earned[0] // of_earned[1], 1) + more
+        expected = self.model.ask_payout(customer.pk, amount)
+        try:
+            self.payouts.append(
+                payouts.ask(customer=customer, amount_nanos=amount, method="crypto", destination="0x1")
+            )
+        except payouts.PayoutRefused:
+            assert not expected
+        else:
+            assert expected
+
+    @rule(wanted=wishes, served=endings, who=few, of_earned=share, steps=st.lists(steps, max_size=4))
+    def cash_out(
+        self, wanted: list[tuple], served: list[tuple], who: int, of_earned: tuple, steps: list
+    ) -> None:
+        """Somebody buys credit and spends it; the earnings are released, and a payout takes its steps."""
+        for customer in range(4):
+            self.credit(customer, "sale", 10**6, "cash")
+        self.admit_from_a_living_process(wanted)
+        self.settle_for_a_minute(served)
+        self.wait_for_the_next_maturity(0)
+        self.release(1_000)
+        self.ask_for_a_payout(who, of_earned, 0)
+        for step in steps:
+            self.step_a_payout(len(self.payouts) - 1, step)
+
+    @rule(which=few, step=steps)
+    def step_a_payout(self, which: int, step: str) -> None:
+        if self.payouts:
+            which %= len(self.payouts)
+            expected = self.model.step_payout(self.model.payouts[which], step)
+            payout = Payout.objects.get(pk=self.payouts[which].pk)
+            words = {
+                "reject": {"reason": "test"},
+                "fail": {"reason": "test"},
+                "pay": {"reference": str(payout.pk)},
+            }
+            try:
+                getattr(payouts, step)(payout=payout, actor=self.staff, **words.get(step, {}))
+            except payouts.PayoutRefused:
+                assert not expected
+            else:
+                assert expected
+
+    @rule(who=few, amount=st.sampled_from([1, 1_000, 10**6]), reference=st.sampled_from(["a", "b", "c", "d"]))
+    def claw_back(self, who: int, amount: int, reference: str) -> None:
+        customer = self.customers[who % 4]
+        expected = self.model.claw_back(customer.pk, amount, reference)
+        found = ledger.claw_back(customer=customer, amount_nanos=amount, reference=reference, reason="test")
+        assert found == expected
 
     @rule(rows_max=st.sampled_from([1, 1_000]))
     def release(self, rows_max: int) -> None:
@@ -394,7 +502,7 @@ class MoneyMachine(RuleBasedStateMachine):
     def every_balance_is_the_models(self) -> None:
         if not hasattr(self, "model"):
             return
-        type(self).steps += 1
+        type(self).steps_taken += 1
         model = self.model
         expected: set[tuple] = {
             ("account", a.id, None, a.posted, a.held, a.earned, a.bought) for a in model.accounts.values()
@@ -408,8 +516,10 @@ class MoneyMachine(RuleBasedStateMachine):
             for (who, span, at), sums in model.rates.items()
             if any(sums)
         }
-        for kind in ("charge", "fee", "release", "refund"):
-            if moved := [t for t in model.transfers if t.kind == kind and t.debit != model.fees_account]:
+        expected |= {("debt", account, None, owed, 0, 0, 0) for account, owed in model.debts.items() if owed}
+        own = {account.id for account in model.accounts.values()} | {*model.owners, *model.frozen.values()}
+        for kind in {transfer.kind for transfer in model.transfers}:
+            if moved := [t for t in model.transfers if t.kind == kind and t.debit in own]:
                 amount, earned, bought = (
                     sum(getattr(t, field) for t in moved) for field in ("amount", "earned", "bought")
                 )
@@ -419,7 +529,7 @@ class MoneyMachine(RuleBasedStateMachine):
                 EVERY_BALANCE,
                 {
                     "accounts": [account.id for account in model.accounts.values()],
-                    "pending": list(model.owners),
+                    "pending": [*model.owners, *model.frozen.values()],
                     "keys": [key.id for key in self.keys],
                     "customers": list(model.accounts),
                 },
@@ -437,12 +547,19 @@ class MoneyMachine(RuleBasedStateMachine):
             for row in execute(EVERY_CHARGE, [accounts])
         }
         assert charges == {name: charge.row for name, charge in self.model.charges.items()}
-        found = execute(EVERY_TRANSFER, {"all": accounts + list(self.model.owners)})
+        model = self.model
+        self.kinds.update(transfer.kind for transfer in model.transfers)
+        found = execute(EVERY_TRANSFER, {"all": [*accounts, *model.owners, *model.frozen.values()]})
         transfers = [Transfer(*row[:6], row[6].hex if row[6] else None) for row in found]
         order = {"key": lambda t: (t.kind, t.debit, t.credit, t.amount, t.earned, t.bought, t.charge or "")}
-        assert sorted(transfers, **order) == sorted(self.model.transfers, **order)
+        outside = (model.payouts_account, model.paid_account)
+        expected = [t for t in model.transfers if (t.debit, t.credit) != outside]
+        assert sorted(transfers, **order) == sorted(expected, **order)
 
     # -------------------------------------------------------------------------------------------------- the parts
+
+    def customer(self, pk: int) -> Customer:
+        return next(customer for customer in self.customers if customer.pk == pk)
 
     @property
     def held(self) -> list[Charge]:
@@ -503,6 +620,15 @@ class MoneyMachine(RuleBasedStateMachine):
         return finish(trip._settle(Cursor(), batch, False))  # type: ignore[arg-type]
 
 
+def opened(**dispute: Any) -> str:
+    """What became of a wish to dispute."""
+    try:
+        disputes.open_(**dispute)
+    except disputes.DisputeRefused as refusal:
+        return refusal.code
+    return "frozen"
+
+
 def ending(charge: Charge, quote: int, input_tokens: int, output_tokens: int, *, name: str = "") -> Ending:
     wish = charge.application
     served = 1 <= quote <= len(wish.servers)
@@ -522,14 +648,16 @@ def reversal(charge: Charge, of_input: tuple[int, int], of_output: tuple[int, in
     return charge.application.charge, *kept
 
 
-def give_back(batch: list[tuple[str, int, int]]) -> list[ledger.Reversed]:
+def give_back(batch: list[tuple[str, int, int]], *, at_our_loss: bool = False) -> list[ledger.Reversed]:
     reversals = [ledger.Reversal(uuid.UUID(name), *tokens) for name, *tokens in batch]
-    return ledger.reverse(reversals=reversals, reason="test")
+    return ledger.reverse(reversals=reversals, reason="test", at_our_loss=at_our_loss)
 
 
 @pytest.fixture
-def clock() -> Iterator[None]:
-    """The books' clock is what `set_clock` says, on this connection only."""
+def clock(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # type: ignore[no-untyped-def]
+    """The books' clock is what `set_clock` says, on this connection only; small payouts and many disputes."""
+    settings.PAYOUT_MIN_NANOS = 1
+    monkeypatch.setattr(disputes, "PER_DAY_MAX", 10**6)
     (definition,) = execute("SELECT pg_get_functiondef('app_now'::regproc)")[0]
     execute(CLOCK)
     yield
@@ -556,10 +684,11 @@ def play(*, examples: int, steps_min: int) -> None:
             )
     left = [charge for (charge,) in execute("SELECT id FROM billing_charge WHERE state = 'held'")]
     ledger.void(charges=left, reason="test")  # their processes would die meanwhile, and a sweep find them
-    MoneyMachine.steps, MoneyMachine.names = 0, set()
+    MoneyMachine.steps_taken, MoneyMachine.names, MoneyMachine.kinds = 0, set(), set()
+    MoneyMachine.staff = User.objects.create_user(f"{unique('staff')}@example.org", is_staff=True)
     run_state_machine_as_test(
         MoneyMachine,
-        settings=settings(
+        settings=bounds(
             max_examples=examples,
             stateful_step_count=50,
             deadline=None,
@@ -569,9 +698,10 @@ def play(*, examples: int, steps_min: int) -> None:
     )
     close_everything()
     with books.snapshot() as cursor:
-        found = books.differences(cursor, (*invariants.INVARIANTS, *requests.INVARIANTS))
+        found = books.differences(cursor, (*books.INVARIANTS, *requests.INVARIANTS))
     assert [one for one in found if one.subject in MoneyMachine.names] == []
-    assert MoneyMachine.steps >= steps_min
+    assert MoneyMachine.steps_taken >= steps_min
+    assert set(TransferRow.Kind.values) == MoneyMachine.kinds, "some kind of booking was never tried"
 
 
 @pytest.mark.usefixtures("clock")

@@ -20,10 +20,13 @@ class LedgerAccount(models.Model):
     class Kind(models.TextChoices):
         CUSTOMER = "customer", "a customer's credit"
         HOSTER_PENDING = "hoster_pending", "a hoster's earnings, not released yet"
+        HOSTER_DISPUTED = "hoster_disputed", "a hoster's earnings that somebody disputes"
         PLATFORM_FEES = "platform_fees", "what the platform earned"
         PLATFORM_PROMOTIONS = "platform_promotions", "credit given away"
         PLATFORM_SALES = "platform_sales", "credit sold for money"
         PLATFORM_LOSS = "platform_loss", "refunds that nobody else can bear"
+        PLATFORM_PAYOUTS = "platform_payouts", "payouts on their way"
+        PLATFORM_PAID = "platform_paid", "payouts that were paid"
 
     kind = models.CharField(max_length=20, choices=Kind)
     customer = models.ForeignKey(
@@ -43,8 +46,10 @@ class LedgerAccount(models.Model):
             ),
             models.CheckConstraint(
                 name="billing_ledgeraccount_has_owner",
-                condition=Q(kind__in=["customer", "hoster_pending"], customer__isnull=False)
-                | (~Q(kind__in=["customer", "hoster_pending"]) & Q(customer__isnull=True)),
+                condition=Q(
+                    kind__in=["customer", "hoster_pending", "hoster_disputed"], customer__isnull=False
+                )
+                | (~Q(kind__in=["customer", "hoster_pending", "hoster_disputed"]) & Q(customer__isnull=True)),
             ),
             models.CheckConstraint(
                 name="billing_ledgeraccount_stores_balance",
@@ -95,6 +100,13 @@ class Transfer(models.Model):
         FEE = "fee", "a request: the platform's part"
         RELEASE = "release", "earnings released"
         REFUND = "refund", "a charge given back"
+        DISPUTE = "dispute", "an earning frozen"
+        VERDICT = "verdict", "an earning pending again"
+        RECOVERY = "recovery", "a released earning that was given back, from later ones"
+        PAYOUT = "payout", "a payout asked for"
+        RETURN = "return", "a payout that came back"
+        PAID = "paid", "a payout paid"
+        CLAWBACK = "clawback", "a payment refunded or charged back"
 
     id = models.UUIDField(primary_key=True)
     kind = models.CharField(max_length=8, choices=Kind)
