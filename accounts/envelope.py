@@ -103,6 +103,28 @@ MODEL_NOT_FOUND = Problem(
     "model",
 )
 METHOD_NOT_ALLOWED = Problem(405, INVALID, "method_not_allowed", "This method is not allowed here.")
+CONFLICT = Problem(409, INVALID, "conflict", "What is there now does not allow this.")
+IDEMPOTENCY_RUNNING = Problem(
+    409,
+    INVALID,
+    "idempotency_key_in_use",
+    "A request with this Idempotency-Key is running. Send it again in a moment for its answer.",
+    None,
+    1,
+)
+IDEMPOTENCY_DONE = Problem(
+    409,
+    INVALID,
+    "idempotency_key_done",
+    "The request with this Idempotency-Key was served and charged once; a stream is not kept. "
+    "GET /v1/requests shows it. Use a new key to ask again.",
+)
+IDEMPOTENCY_MISMATCH = Problem(
+    422,
+    INVALID,
+    "idempotency_key_reused",
+    "This Idempotency-Key was used with another body or route. Use a new key for a new request.",
+)
 INSUFFICIENT_CREDIT = Problem(
     402, CREDIT, "insufficient_credit", "Not enough credit for this request. Lower max_tokens or add credit."
 )

@@ -20,6 +20,11 @@ class Balance:
         return self.posted_nanos - self.held_nanos
 
     @property
+    def payable_nanos(self) -> int:
+        """What a payout can take: earned, and not needed by a running request."""
+        return max(min(self.earned_nanos, self.spendable_nanos), 0)
+
+    @property
     def promotional_nanos(self) -> int:
         """Given, or earned from given credit: it can be spent and is never paid out."""
         return self.posted_nanos - self.earned_nanos - self.bought_nanos

@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from billing import ledger
+from billing import idempotency, ledger
 from billing.models import RateWindow
 
 BATCH_ROWS = 1_000
@@ -71,6 +71,18 @@ def make_partitions(tables: Iterable[str] = ("billing_charge",)) -> None:
 def forget_rate_windows() -> int:
     """Delete counters that no limit looks at any more; how many."""
     return sum(_forget(span, age) for span, age in KEEP.items())
+
+
+@shared_task
+def forget_idempotency_keys() -> int:
+    """Delete Idempotency-Keys, and the answers kept with them, after their 24 hours; how many."""
+    forgotten_total = 0
+    for _ in range(BATCHES_MAX):
+        forgotten = idempotency.forget_old()
+        forgotten_total += forgotten
+        if forgotten < idempotency.ROWS_MAX:
+            break
+    return forgotten_total
 
 
 def clock_skew_s() -> float:

@@ -57,6 +57,11 @@ def jobs() -> tuple[Job, ...]:
             "Counters of minutes and days that no limit looks at any more.",
         ),
         Job(
+            "billing.tasks.forget_idempotency_keys",
+            10 * MINUTE_S,
+            "Idempotency-Keys and the answers kept with them live for 24 hours.",
+        ),
+        Job(
             "hosting.tasks.check_health",
             settings.HEALTH_EVERY_S,
             "GET /health of every server: what health scores, and with them traffic, react to.",

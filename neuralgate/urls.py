@@ -31,6 +31,7 @@ urlpatterns = [
     path("v1/openapi.json", SpectacularJSONAPIView.as_view(**PUBLIC), name="openapi"),
     path("v1/docs", SpectacularSwaggerSplitView.as_view(url_name="openapi", **PUBLIC)),
     path("", include("routing.urls")),
+    path("", include("billing.urls")),
     path("", include("hosting.urls")),
     re_path(r"^v1/", api.nothing_here),
 ]

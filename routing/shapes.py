@@ -1,34 +1,11 @@
-"""The public form of what `usage` and `earnings` read: field names and units of the API reference.
-
-Nanodollars become dollars (`…_usd`, a JSON number) or microdollars here and nowhere else.
-"""
+"""The public form of what `usage` and `earnings` read: field names and units of the API reference."""
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from billing import money
+from billing.shapes import Microdollars, Moment, Usd
 from routing import periods
-
-
-@extend_schema_field(OpenApiTypes.DOUBLE)
-class Usd(serializers.Field):
-    def to_representation(self, value: int) -> float:
-        return money.usd(value)
-
-
-@extend_schema_field(OpenApiTypes.INT64)
-class Microdollars(serializers.Field):
-    def to_representation(self, value: int) -> int:
-        return money.microdollars(value)
-
-
-@extend_schema_field(OpenApiTypes.DATETIME)
-class Moment(serializers.Field):
-    def to_representation(self, value: Any) -> str:
-        return periods.text(value)
 
 
 class Days(serializers.Serializer[Any]):
