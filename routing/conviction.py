@@ -6,14 +6,17 @@ were under way when it was taken. Each charge is reversed at most once, whoever 
 
 import datetime as dt
 import math
+import uuid
 from typing import Any
 
 import structlog
 from django.conf import settings
 from django.db import connection
 
-from billing import ledger
+from billing import disputes, ledger
+from billing.disputes import Undecidable
 from billing.ledger import REVERSALS_MAX, Reversal
+from billing.models import Dispute
 from hosting.models import ModerationAction
 
 log = structlog.get_logger(__name__)
@@ -84,11 +87,23 @@ def carry_out(action: ModerationAction) -> int:
         ]
         done = ledger.reverse(reversals=reversals, reason=f"moderation {action.pk}: {action.rule}")
         back_nanos += sum(one.gross_back_nanos for one in done)
+        if not told["keep_input"] and not told["keep_output"]:
+            back_nanos += sum(_uphold(one.charge, action) for one in done if one.status == "disputed")
     action.evidence = {**action.evidence, "nanos_back": action.evidence.get("nanos_back", 0) + back_nanos}
     action.save(update_fields=["evidence"])
     if back_nanos:
         log.warning("earnings.reversed", action=action.pk, rule=action.rule, nanos=back_nanos)
     return back_nanos
+
+
+def _uphold(charge: uuid.UUID, action: ModerationAction) -> int:
+    """The conviction decides a dispute of the same request; nanodollars given back."""
+    dispute = Dispute.objects.get(charge=charge)
+    try:
+        disputes.decide(dispute=dispute, upheld=True, verdict=action.reason, actor=None)
+    except Undecidable:  # a person was quicker
+        return 0
+    return dispute.gross_nanos
 
 
 def kept(billed: int, claimed: int | None, part: float) -> int:

@@ -3,6 +3,9 @@
 import datetime as dt
 from dataclasses import dataclass, field
 
+from accounts.models import Customer
+from billing import lifetime
+from billing.lifetime import Lifetime
 from routing import periods, usage
 from routing.usage import SUMS, ModelSums, PeriodSums, rows
 
@@ -14,7 +17,9 @@ STANDING = """
 SELECT h.name, coalesce(sum(m.amount_nanos), 0)::bigint, min(m.matures_at),
        coalesce(max(a.posted_nanos - a.held_nanos), 0),
        (SELECT coalesce(sum(t.amount_nanos), 0)::bigint FROM billing_transfer t
-         WHERE t.debit_id = p.id AND t.kind = 'refund' AND t.created_at >= %(since)s)
+         WHERE t.debit_id IN (SELECT l.id FROM billing_ledgeraccount l WHERE l.customer_id = h.customer_id
+                               AND l.kind IN ('hoster_pending', 'hoster_disputed'))
+           AND t.kind = 'refund' AND t.created_at >= %(since)s)
   FROM hosting_hoster h
   LEFT JOIN billing_ledgeraccount a ON a.customer_id = h.customer_id AND a.kind = 'customer'
   LEFT JOIN billing_ledgeraccount p ON p.customer_id = h.customer_id AND p.kind = 'hoster_pending'
@@ -43,18 +48,17 @@ class Statement:
     """A hoster's money. For a customer who hosts nothing: hoster None, zeros, empty lists.
 
     total_earned is net of the fee, over the period, as it was booked; reversed is what was taken back of
-    earnings in the period. pending waits for its 24 hours. available is what the linked customer account can
-    spend now (posted − held): released earnings and other credit are one balance. Over all time
-    total_earned = pending + frozen + released + reversed, whatever was spent or paid out of the released.
+    earnings in the period. pending waits for its 24 hours, frozen for the verdict of a dispute. available is what the
+    linked customer account can spend now (posted − held): released earnings and other credit are one balance.
+    `billing.lifetime` says where everything is that was ever earned.
     """
 
     hoster: str | None = None
     total_earned_nanos: int = 0
     reversed_nanos: int = 0
     pending_nanos: int = 0
-    frozen_nanos: int = 0
     available_nanos: int = 0
-    paid_out_nanos: int = 0
+    lifetime: Lifetime = field(default_factory=Lifetime)
     next_release_at: dt.datetime | None = None
     daily: list[PeriodSums] = field(default_factory=list)
     by_model: list[ModelSums] = field(default_factory=list)
@@ -76,6 +80,7 @@ def statement(customer_id: int, *, days: int) -> Statement:
         total_earned_nanos=sum(model.net_nanos for model in models),
         reversed_nanos=reversed_nanos,
         pending_nanos=pending_nanos,
+        lifetime=lifetime.of(Customer(pk=customer_id)),
         available_nanos=available_nanos,
         next_release_at=next_release_at,
         daily=usage.without_gaps(by_day, periods.series(until, days, "day")),

@@ -31,6 +31,12 @@ SELECT p.customer_id, sum(p.requests)::bigint
                                                   AND t.created_at < %(as_of)s)
  GROUP BY p.customer_id ORDER BY p.customer_id
 """
+DISPUTES = """
+-- billing_dispute_payee: upheld within a month, of requests that this hoster served
+SELECT count(*)::int FROM billing_dispute d
+ WHERE d.payee_id = %(own)s AND d.state = 'upheld' AND d.decided_at > %(as_of)s - interval '30 days'
+   AND d.decided_at <= %(as_of)s
+"""
 ANSWERS = """
 -- hosting_consistencyanswer_last for each offer: counted answers of a week
 SELECT o.id, count(*)::int
@@ -65,7 +71,7 @@ def keep(hoster: Hoster, events: Events, *, as_of: dt.datetime) -> bool:
 
 
 def events_of(hoster: Hoster, *, as_of: dt.datetime, latest: list[claims.Claims] | None = None) -> Events:
-    """What was recorded of a hoster before that moment. Disputes are not recorded yet.
+    """What was recorded of a hoster before that moment.
 
     latest: everybody's claims until then, for a caller who has read them.
     """
@@ -77,6 +83,8 @@ def events_of(hoster: Hoster, *, as_of: dt.datetime, latest: list[claims.Claims]
         served, failed = cursor.fetchone()
         cursor.execute(PAYERS, asked)
         payers = dict(cursor.fetchall())
+        cursor.execute(DISPUTES, asked)
+        (disputed,) = cursor.fetchone()
         cursor.execute(ANSWERS, asked)
         answers = dict(cursor.fetchall())
     offers = HostedModel.objects.select_related("server").filter(pk__in=answers).order_by("pk")
@@ -88,6 +96,7 @@ def events_of(hoster: Hoster, *, as_of: dt.datetime, latest: list[claims.Claims]
         consistency=sum(score * weight for score, weight in scores) / total if total else 1.0,
         answers=total,
         claims_ratio=worst_ratio(hoster, latest),
+        disputes=disputed,
         payers=payers,
         age_days=max((as_of - hoster.created_at).total_seconds() / 86_400, 0.0),
     )

@@ -134,18 +134,34 @@ class EarningsOfModel(serializers.Serializer[Any]):
     avg_latency_ms = serializers.IntegerField()
 
 
+class LifetimeEarnings(serializers.Serializer[Any]):
+    """earned = pending + frozen + available + spent + in_payout + paid_out + reversed + kept_back, exactly."""
+
+    earned_usd = Usd(source="earned_nanos")
+    pending_usd = Usd(source="pending_nanos")
+    frozen_usd = Usd(source="frozen_nanos")
+    available_usd = Usd(source="available_nanos", help_text="released and still there")
+    spent_usd = Usd(source="spent_nanos")
+    in_payout_usd = Usd(source="in_payout_nanos")
+    paid_out_usd = Usd(source="paid_out_nanos")
+    reversed_usd = Usd(source="reversed_nanos")
+    kept_back_usd = Usd(source="kept_back_nanos", help_text="paid back of what had been released")
+    owed_usd = Usd(source="owed_nanos", help_text="later earnings pay it first")
+
+
 class Earnings(serializers.Serializer[Any]):
     hoster = serializers.CharField(source="statement.hoster", allow_null=True)
     period_days = serializers.IntegerField()
     total_earned_usd = Usd(source="statement.total_earned_nanos")
     reversed_usd = Usd(source="statement.reversed_nanos", help_text="taken back of earnings, in the period")
     pending_usd = Usd(source="statement.pending_nanos", help_text="waits for its 24 hours")
-    frozen_usd = Usd(source="statement.frozen_nanos", help_text="waits for the verdict of a dispute")
+    frozen_usd = Usd(source="statement.lifetime.frozen_nanos", help_text="waits for the verdict of a dispute")
     available_usd = Usd(
         source="statement.available_nanos", help_text="what the linked customer can spend now"
     )
-    paid_out_usd = Usd(source="statement.paid_out_nanos")
+    paid_out_usd = Usd(source="statement.lifetime.paid_out_nanos")
     next_release_at = Moment(source="statement.next_release_at", allow_null=True)
+    lifetime = LifetimeEarnings(source="statement.lifetime")
     daily = EarningsOfDay(many=True, source="statement.daily")
     by_model = EarningsOfModel(many=True, source="statement.by_model")
 

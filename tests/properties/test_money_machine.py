@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from accounts.models import ApiKey, Customer, Tier, User
 from billing import audit as books
-from billing import disputes, ledger, payouts
+from billing import disputes, ledger, lifetime, payouts
 from billing.models import Dispute, LedgerAccount, Payout
 from billing.models import Transfer as TransferRow
 from hosting.models import Hoster, Server
@@ -92,6 +92,9 @@ wishes = st.lists(
     min_size=1, max_size=5,
 )  # fmt: skip
 steps = st.sampled_from(["approve", "approve", "reject", "cancel", "pay", "pay", "fail"])  # of a payout
+histories = st.sampled_from(
+    [("approve", "pay"), ("approve", "pay", "fail"), ("approve", "fail"), ("reject",), ("cancel",), ("pay",)]
+)
 share = st.sampled_from([(0, 1), (1, 1), (1, 2), (2, 3)])
 kept = st.lists(st.tuples(st.integers(0, 63), share, share), min_size=1, max_size=4)
 endings = st.lists(st.tuples(st.integers(0, 63), st.integers(0, 3), share, share), min_size=1, max_size=6)
@@ -419,20 +422,29 @@ class MoneyMachine(RuleBasedStateMachine):
         else:
             assert expected
 
-    @rule(wanted=wishes, served=endings, who=few, of_earned=share, steps=st.lists(steps, max_size=4))
-    def cash_out(
-        self, wanted: list[tuple], served: list[tuple], who: int, of_earned: tuple, steps: list
-    ) -> None:
-        """Somebody buys credit and spends it; the earnings are released, and a payout takes its steps."""
-        for customer in range(4):
-            self.credit(customer, "sale", 10**6, "cash")
-        self.admit_from_a_living_process(wanted)
-        self.settle_for_a_minute(served)
-        self.wait_for_the_next_maturity(0)
-        self.release(1_000)
+    @rule(who=few, steps=histories, lost=st.booleans(), of_earned=share)
+    def cash_out(self, who: int, steps: tuple[str, ...], lost: bool, of_earned: tuple[int, int]) -> None:
+        """Bought credit is spent and released (and perhaps given back at our loss), and a payout takes its steps."""
+        self.credit(0, "sale", 10**6, "cash")
+        for _ in range(1 + lost):
+            self.serve_one_and_release(who % 2)
+            if lost and self.posted:
+                self.at_our_loss, self.reversals = True, [reversal(self.posted[0], (0, 1), (0, 1))]
+                self.reverse_the_last_batch_again()
+        self.serve_one_and_release(who % 2)
         self.ask_for_a_payout(who, of_earned, 0)
         for step in steps:
             self.step_a_payout(len(self.payouts) - 1, step)
+
+    def serve_one_and_release(self, server: int) -> None:
+        """Of the first customer, whose first key has no limit unless a rule gave it one."""
+        self.admit_from_a_living_process([(0, [(server, 1_003, 11)], 7, 5, True, 1, "")])
+        newest = self.batch[0].charge
+        if newest in self.model.charges:
+            self.endings, self.hold_s = [self.ending(self.model.charges[newest], 1, (1, 1), (1, 1))], 60
+            self.settle_the_last_batch_again()
+        self.wait_for_the_next_maturity(0)
+        self.release(1_000)
 
     @rule(which=few, step=steps)
     def step_a_payout(self, which: int, step: str) -> None:
@@ -547,6 +559,7 @@ class MoneyMachine(RuleBasedStateMachine):
             for row in execute(EVERY_CHARGE, [accounts])
         }
         assert charges == {name: charge.row for name, charge in self.model.charges.items()}
+        self.everything_that_was_earned_is_somewhere()
         model = self.model
         self.kinds.update(transfer.kind for transfer in model.transfers)
         found = execute(EVERY_TRANSFER, {"all": [*accounts, *model.owners, *model.frozen.values()]})
@@ -555,6 +568,23 @@ class MoneyMachine(RuleBasedStateMachine):
         outside = (model.payouts_account, model.paid_account)
         expected = [t for t in model.transfers if (t.debit, t.credit) != outside]
         assert sorted(transfers, **order) == sorted(expected, **order)
+
+    def everything_that_was_earned_is_somewhere(self) -> None:
+        for pending, owner in self.model.owners.items():
+            nets = [
+                c.net
+                for c in self.model.charges.values()
+                if c.quote and c.application.payee[c.quote - 1] == pending
+            ]
+            found = lifetime.of(self.customer(owner))
+            assert found.earned_nanos == sum(nets)
+            assert found.owed_nanos == self.model.debts[pending]
+            assert (
+                min(found.spent_nanos, found.available_nanos, found.in_payout_nanos, found.paid_out_nanos)
+                >= 0
+            )
+            account = self.model.accounts[owner]
+            assert account.earned <= found.available_nanos <= account.posted - account.bought
 
     # -------------------------------------------------------------------------------------------------- the parts
 

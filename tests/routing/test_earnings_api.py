@@ -10,9 +10,14 @@ from routing import earnings
 from tests import bookings, factories
 from tests.routing.test_usage_api import address, get
 
+LIFETIME_FIELDS = {
+    f"{part}_usd"
+    for part in ("earned", "pending", "frozen", "available", "spent", "in_payout", "paid_out", "reversed",
+                 "kept_back", "owed")
+}  # fmt: skip
 EARNINGS_FIELDS = {
     "hoster", "period_days", "total_earned_usd", "reversed_usd", "pending_usd", "frozen_usd", "available_usd",
-    "paid_out_usd", "next_release_at", "daily", "by_model",
+    "paid_out_usd", "next_release_at", "lifetime", "daily", "by_model",
 }  # fmt: skip
 
 
@@ -136,6 +141,7 @@ def test_a_customer_who_hosts_nothing_sees_zeros():
         "available_usd": 0,
         "paid_out_usd": 0,
         "next_release_at": None,
+        "lifetime": dict.fromkeys(LIFETIME_FIELDS, 0),
         "daily": [],
         "by_model": [],
     }
