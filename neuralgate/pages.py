@@ -55,7 +55,9 @@ def account(request: HttpRequest, customer: Customer) -> HttpResponse:
 
 @customers_only
 def requests(request: HttpRequest, customer: Customer) -> HttpResponse:
-    return render(request, "pages/requests.html", {"requests": history.latest(customer)})
+    return render(
+        request, "pages/requests.html", {"requests": history.page(customer, history.Filter()).lines}
+    )
 
 
 @customers_only

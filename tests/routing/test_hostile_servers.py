@@ -284,7 +284,9 @@ def test_beside_a_good_server_nobody_notices_unless_it_began(
     assert_clean(answer)
     if isinstance(bad, fakes.FakeServer):
         assert len(bad.asked) == 1, "the cheaper one is asked first"
-    if row.ending == MIDWAY and not good.asked:  # on a busy machine the first word may come after the limit of time
+    if (
+        row.ending == MIDWAY and not good.asked
+    ):  # on a busy machine the first word may come after the limit of time
         assert_broken_off(answer)
         assert_free(alice)
         return
