@@ -13,7 +13,7 @@ from billing.visitors import customers_only
 from hosting import market, showcase, standing
 from hosting.models import Hoster
 from neuralgate import charts
-from routing import earnings, history, losses, usage
+from routing import earnings, losses, usage
 from routing.usage import PeriodSums
 
 DAYS = 30
@@ -51,13 +51,6 @@ def account(request: HttpRequest, customer: Customer) -> HttpResponse:
         "public_url": settings.PUBLIC_URL,
     }
     return render(request, "pages/account.html", context)
-
-
-@customers_only
-def requests(request: HttpRequest, customer: Customer) -> HttpResponse:
-    return render(
-        request, "pages/requests.html", {"requests": history.page(customer, history.Filter()).lines}
-    )
 
 
 @customers_only

@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.permissions import AllowAny
 
 from accounts import api
-from neuralgate import key_pages, pages, probes
+from neuralgate import key_pages, pages, probes, request_pages
 
 admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -20,7 +20,9 @@ urlpatterns = [
     path("", pages.landing, name="landing"),
     path("models", pages.models, name="models"),
     path("account", pages.account, name="account"),
-    path("account/requests", pages.requests, name="requests"),
+    path("account/requests", request_pages.log, name="requests"),
+    path("account/requests.csv", request_pages.csv, name="requests_csv"),
+    path("account/requests/<str:request_id>", request_pages.receipt, name="receipt"),
     path("account/keys/new", key_pages.new, name="new_key"),
     path("account/keys/<int:key_id>/revoke", key_pages.revoke, name="revoke_key"),
     path("hosters/portal", pages.portal, name="portal"),

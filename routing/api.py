@@ -105,11 +105,7 @@ async def usage_export(request: HttpRequest) -> HttpResponse | StreamingHttpResp
         customer_id, period = await sync_to_async(_begin_export)(request)
     except Exception as error:
         return refuse(auth.problem_of(error, path=request.path))
-    return StreamingHttpResponse(
-        export.lines(customer_id, period),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="usage.csv"', "Cache-Control": "no-store"},
-    )
+    return StreamingHttpResponse(export.lines(customer_id, period), headers=export.HEADERS)
 
 
 @export.without_connection

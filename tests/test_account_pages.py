@@ -1,0 +1,209 @@
+"""The customer's pages: overview, use, request log, receipts, keys, playground; and what Carol sees of them."""
+
+import asyncio
+import csv
+import datetime as dt
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+
+from routing import explanations, receipts
+from routing.models import InferenceRequest
+from tests import bookings, factories
+from tests.accounts.test_pages import signed_in, text
+
+QUERIES_MAX = 15
+EXPLANATION = {
+    "filters": {"7": "draining", "8": "saturated", "9": "saturated"},
+    "factors": [
+        {
+            "server": 1, "owner": "bob", "model": "m", "trust": 0.9, "health": 1.0, "consistency": 0.8,
+            "expected_ms": 1_200, "expected_cost_nanos": 100_000, "share": 0.25,
+        },
+    ],
+    "draw": {"seed": "00", "servers": [2, 1]},
+    "attempts": [
+        {"server": 2, "owner": "dave", "outcome": "timeout", "after_ms": 40},
+        {"server": 1, "owner": "bob", "outcome": "served", "after_ms": 900},
+    ],
+    "shape": {"secret": "of our tests"},
+}  # fmt: skip
+
+
+@contextmanager
+def few_queries() -> Iterator[None]:
+    with CaptureQueriesContext(connection) as queries:
+        yield
+    assert len(queries) <= QUERIES_MAX, [query["sql"][:90] for query in queries]
+
+
+def served(**prices: int) -> tuple[factories.Person, bookings.Call, factories.Hoster]:
+    """Alice, whom Bob answered once."""
+    alice = factories.person()
+    _, hoster = factories.hoster()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=hoster, **prices)
+    return alice, bookings.book(alice, offer), hoster
+
+
+def explain(call: bookings.Call) -> None:
+    """Keep an explanation of a booked request, in which the server that served was the first candidate."""
+    kept = json.loads(json.dumps(EXPLANATION))
+    kept["factors"][0]["server"] = call.offer.server_id
+    InferenceRequest.objects.filter(pk=call.id).update(explanation=kept)
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+def test_the_log_lists_the_newest_first_and_each_line_leads_to_its_receipt():
+    alice, first, _ = served()
+    second = bookings.book(alice, first.offer)
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, "/account/requests")
+    assert page.index(str(second.id)) < page.index(str(first.id))
+    assert client.get(f"/account/requests/{first.id}").status_code == 200
+
+
+def test_the_log_is_paged_by_what_was_seen_last(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("routing.history.page.__kwdefaults__", {"before": None, "rows_max": 2})
+    alice, first, _ = served()
+    for _ in range(2):
+        bookings.book(alice, first.offer)
+    client = signed_in(alice)
+    page = text(client, f"/account/requests?model={first.offer.model_id}")
+    assert str(first.id) not in page
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', page)
+    page = text(client, older.replace("&amp;", "&"))
+    assert str(first.id) in page
+    assert 'rel="next"' not in page
+
+
+def test_the_log_keeps_what_the_filters_say():
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    client = signed_in(alice)
+    page = text(client, "/account/requests?outcome=upstream_failed")
+    assert str(failed.id) in page
+    assert str(call.id) not in page
+    assert "Nothing agrees" in text(client, "/account/requests?until=2021-01-01")
+    assert "Select a valid choice" in text(client, "/account/requests?outcome=nonsense")
+    strangers = factories.person("carol").api_key
+    assert "Select a valid choice" in text(client, f"/account/requests?key={strangers.pk}")
+
+
+@pytest.mark.parametrize("form", ["{}", "req_{hex}", "chatcmpl-{hex}"])
+def test_an_id_leads_to_its_receipt_whichever_way_it_is_written(form: str):
+    alice, call, _ = served()
+    response = signed_in(alice).get("/account/requests", {"id": form.format(call.id, hex=call.id.hex)})
+    assert response["Location"] == f"/account/requests/{call.id}"
+    carol = signed_in(factories.person("carol")).get("/account/requests", {"id": str(call.id)})
+    assert "None of your requests has this id" in carol.content.decode()
+
+
+def test_the_csv_of_the_page_is_that_of_the_api():
+    alice, call, _ = served()
+
+    async def download(query: str) -> list[dict[str, str]]:
+        client = AsyncClient()
+        await client.aforce_login(alice.customer.user)
+        response = await client.get(f"/account/requests.csv{query}")
+        assert response["Content-Disposition"] == 'attachment; filename="usage.csv"'
+        assert "no-store" in response["Cache-Control"]
+        return list(
+            csv.DictReader(
+                io.StringIO("".join([piece.decode() async for piece in response.streaming_content]))
+            )
+        )
+
+    (line,) = asyncio.run(download(""))
+    assert (line["model"], line["cost_usd"]) == (call.offer.model_id, "0.0001")
+    today = dt.datetime.now(dt.UTC).date()
+    assert len(asyncio.run(download(f"?since={today}&until={today}"))) == 1
+    assert asyncio.run(download("?since=2021-01-01&until=2021-02-01")) == []
+    assert asyncio.run(download("?until=2021-02-01")) == []
+    assert Client().get("/account/requests.csv").status_code == 302
+
+
+def test_a_receipt_says_what_was_counted_what_was_paid_and_to_whom():
+    alice, call, hoster = served(price_in=100, price_out=300)
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account/requests/{call.id}")
+    for words in (
+        "$0.0001",
+        "$0.00008",
+        "$0.00002",
+        "$0.10",
+        "$0.30",
+        hoster.name,
+        call.offer.server.name,
+        "finished",
+    ):
+        assert words in page, words
+    assert call.offer.server.base_url not in page
+    assert "one success in 64" in page
+
+
+def test_a_receipt_says_in_words_why_this_server():
+    alice, call, _ = served()
+    explain(call)
+    page = text(signed_in(alice), f"/account/requests/{call.id}")
+    for words in (
+        "25.0 %",
+        "dave was asked; it failed: timeout",
+        "bob was asked; it answered",
+        "2 servers, because all of",
+    ):
+        assert words in page, words
+    assert "of our tests" not in page
+    assert "one success in" not in page
+
+
+def test_a_failed_request_says_that_it_cost_nothing():
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    page = text(signed_in(alice), f"/account/requests/{failed.id}")
+    assert "who is not served does not pay" in page
+    assert "the server failed" in page
+
+
+def test_carol_gets_404_on_alices_receipt():
+    _, call, _ = served()
+    carol = signed_in(factories.person("carol"))
+    assert carol.get(f"/account/requests/{call.id}").status_code == 404
+    assert carol.get("/account/requests/nonsense").status_code == 404
+    assert Client().get(f"/account/requests/{call.id}").status_code == 302
+
+
+def test_every_reason_of_a_filter_has_words_for_the_customer():
+    import inspect
+
+    from routing import fitness
+
+    returned = set(re.findall(r'return "([^"]+)"', inspect.getsource(fitness.unfit)))
+    assert returned | fitness.EXCLUDED == set(explanations.LEFT_OUT)
+
+
+def test_an_explanation_of_an_older_release_is_read_as_far_as_it_goes():
+    why = explanations.in_words({"filters": {"1": "a new reason"}}, None)
+    assert why.left_out == ((1, "a new reason"),)
+    assert (why.candidates, why.attempts, why.served) == ((), (), None)
+
+
+def test_what_was_given_back_is_shown_on_the_receipt():
+    from billing import ledger
+
+    alice, call, _ = served()
+    ledger.reverse(reversals=[ledger.Reversal(call.id)], reason="its server was convicted")
+    page = text(signed_in(alice), f"/account/requests/{call.id}")
+    assert "$0.0001 of $0.0001 came back" in page
+    assert "its server was convicted" in page
+    assert receipts.of(alice.customer, call.id)
