@@ -15,8 +15,9 @@ from routing.chooser import Choice
 from routing.wire import Call
 
 ADMIT = """
--- locks by primary key, finds keys by accounts_apikey_digest_key; see the function in migration 0002
-SELECT * FROM routing_admit(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::boolean[], %s::int[],
+-- locks by primary key, finds keys by accounts_apikey_digest_key; see the functions in the migrations
+SELECT * FROM routing_admit(%s::uuid[], accounts_current_digests(%s::text[]), %s::text[], %s::bigint[],
+    %s::bigint[], %s::boolean[], %s::int[],
     %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid, %s::int, %s::int,
     %s::boolean)
 """
