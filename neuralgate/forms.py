@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts import issuing
 from accounts.models import ApiKey
 from billing import money
 from hosting import terms
@@ -82,6 +83,18 @@ class KeyForm(forms.Form):
             if terms.MODEL_ID.fullmatch(name) is None:
                 raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
         return names
+
+
+class RotateForm(forms.Form):
+    """For how long the old string of a key goes on working."""
+
+    grace = forms.TypedChoiceField(
+        label="The old one goes on working for",
+        coerce=lambda index: issuing.GRACES[int(index)],
+        choices=list(enumerate(("no longer: it is dead at once", "1 hour", "24 hours", "7 days"))),
+        initial=2,
+        widget=forms.RadioSelect,
+    )
 
 
 class RequestsForm(forms.Form):

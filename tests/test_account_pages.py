@@ -207,3 +207,130 @@ def test_what_was_given_back_is_shown_on_the_receipt():
     assert "$0.0001 of $0.0001 came back" in page
     assert "its server was convicted" in page
     assert receipts.of(alice.customer, call.id)
+
+
+# ------------------------------------------------------------------------------------------------ overview
+
+
+def use_data(page: str) -> dict:
+    found = re.search(r'<script id="use-data" type="application/json">(.*?)</script>', page)
+    assert found
+    return json.loads(found[1])
+
+
+@pytest.mark.parametrize(
+    "query", ["", "interval=hour", "interval=week&by=model", "interval=month&by=key", "by=nonsense"]
+)
+def test_the_overview_shows_use_in_few_queries(query: str):
+    alice, call, _ = served()
+    bookings.void(bookings.admit(alice, call.offer))
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account?{query}")
+    data = use_data(page)
+    assert sum(sum(group["requests"]) for group in data["groups"]) == 1
+    assert round(sum(sum(group["cost"]) for group in data["groups"]) * 10**9) == 100_000
+    assert all(len(group["tokens"]) == len(data["labels"]) for group in data["groups"])
+    assert page.count("<canvas") == 4
+
+
+def test_use_by_key_and_by_model_adds_up_to_all_of_it():
+    alice, _, _ = served()
+    key, second = factories.new_key(alice.customer)
+    _, other = factories.server(f"https://{factories.unique('gpu')}.example", price_in=7)
+    bookings.book(factories.Person(alice.customer, key, second), other)
+    client = signed_in(alice)
+    sums = {}
+    for by in ("all", "key", "model"):
+        groups = use_data(text(client, f"/account?by={by}"))["groups"]
+        assert len(groups) == (1 if by == "all" else 2)
+        sums[by] = [round(sum(group["cost"][n] for group in groups) * 10**9) for n in range(30)]
+    assert sums["all"] == sums["key"] == sums["model"]
+    page = text(client, "/account?by=key")
+    assert f"test {second.visible_part}" in page
+    assert other.model_id in text(client, "/account?by=model")
+
+
+def test_many_groups_are_added_up_as_others():
+    alice = factories.person()
+    for price in range(1, 10):
+        _, offer = factories.server(f"https://{factories.unique('gpu')}.example", price_in=price * 1_000)
+        bookings.book(alice, offer)
+    groups = use_data(text(signed_in(alice), "/account?by=model"))["groups"]
+    assert [group["name"] for group in groups][-1] == "3 others"
+    assert len(groups) == 7
+    assert sum(sum(group["requests"]) for group in groups) == 9
+
+
+def test_limits_in_use_are_bars_with_words():
+    alice = factories.person(tier="free")
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    bookings.book(alice, offer, input_tokens=300, output_tokens=200)
+    page = text(signed_in(alice), "/account")
+    assert '<progress class="bar" id="tokens" value="500" max="100000">' in page
+    assert '<progress class="bar" id="day" value="1" max="5000">' in page
+    assert "of 100,000" in page
+
+
+def test_the_balance_is_shown_with_its_parts():
+    alice = factories.person(sold_nanos=5_000_000_000)
+    page = text(signed_in(alice), "/account")
+    assert '<rect class="promotional" x="0" y="0" width="500"' in page
+    assert '<rect class="bought" x="500" y="0" width="500"' in page
+    assert '<rect class="earned"' not in page
+
+
+# ---------------------------------------------------------------------------------------------------- keys
+
+
+def test_a_key_shows_what_it_spent_of_its_limit_and_when_it_was_used():
+    alice = factories.person()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
+    page = text(signed_in(alice), "/account")
+    assert page.count("never") == 2
+    bookings.book(factories.Person(alice.customer, key, row), offer)
+    page = text(signed_in(alice), "/account")
+    assert "$0.0001 of $0.01" in page
+    assert 'value="100000" max="10000000"' in page
+    assert page.count("never") == 1
+
+
+def test_a_rotated_key_is_shown_once_with_the_end_of_the_old_one():
+    alice = factories.person()
+    client = signed_in(alice)
+    path = f"/account/keys/{alice.api_key.pk}/rotate"
+    assert "24 hours" in text(client, path)
+    page = client.post(path, {"grace": "1"}).content.decode()
+    (new,) = re.findall(r'id="key">(ngk_[0-9A-Za-z]{40})<', page)
+    assert alice.api_key.visible_part in page
+    listed = text(client, "/account")
+    assert new not in listed
+    assert alice.api_key.visible_part in listed
+    for key in (new, alice.key):
+        assert Client().get("/v1/usage", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    client.post(f"/account/keys/{alice.api_key.pk}/end")
+    assert alice.api_key.visible_part not in text(client, "/account")
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 401
+
+
+def test_a_rotation_without_grace_ends_the_old_string_at_once():
+    alice = factories.person()
+    client = signed_in(alice)
+    page = client.post(f"/account/keys/{alice.api_key.pk}/rotate", {"grace": "0"}).content.decode()
+    assert "refused from now on" in page
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 401
+    assert (
+        "Select a valid choice"
+        in client.post(f"/account/keys/{alice.api_key.pk}/rotate", {"grace": "9"}).content.decode()
+    )
+
+
+@pytest.mark.parametrize("action", ["rotate", "revoke", "end"])
+def test_carol_gets_404_on_alices_key(action: str):
+    alice = factories.person()
+    carol = signed_in(factories.person("carol"))
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
+    assert carol.post(path, {"grace": "0"}).status_code == 404
+    assert carol.get(path).status_code in (404, 405)
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 200
