@@ -1,7 +1,7 @@
 """A customer's use over time, as tables and as numbers for the charts: hours to months, in all, by model or by key."""
 
+import json
 from dataclasses import dataclass
-from typing import Any
 
 from accounts.models import Customer
 from billing import money
@@ -40,9 +40,12 @@ class Use:
         return sorted(found, key=lambda row: row[2].period, reverse=True)
 
     @property
-    def data(self) -> dict[str, Any]:
-        """For static/js/usage.js; costs in dollars, latencies null where nothing was served."""
-        return {
+    def data(self) -> str:
+        """JSON for static/js/usage.js; costs in dollars, latencies null where nothing was served.
+
+        It goes into an attribute: htmx takes every script out of what it puts into a page, even one of data.
+        """
+        figures = {
             "labels": [self._label(sums) for sums in self.groups[0].periods] if self.groups else [],
             "groups": [
                 {
@@ -55,6 +58,7 @@ class Use:
                 for group in self.groups
             ],
         }
+        return json.dumps(figures)
 
     def _label(self, sums: PeriodSums) -> str:
         return sums.period.strftime(LABELS[self.interval])

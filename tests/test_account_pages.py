@@ -3,24 +3,29 @@
 import asyncio
 import csv
 import datetime as dt
+import html
 import io
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import connection
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from accounts import auth
+from accounts.envelope import ApiError
 from routing import explanations, receipts
 from routing.models import InferenceRequest
 from tests import bookings, factories
 from tests.accounts.test_pages import signed_in, text
 
 QUERIES_MAX = 15
-EXPLANATION = {
+EXPLANATION: dict[str, Any] = {
     "filters": {"7": "draining", "8": "saturated", "9": "saturated"},
     "factors": [
         {
@@ -213,9 +218,9 @@ def test_what_was_given_back_is_shown_on_the_receipt():
 
 
 def use_data(page: str) -> dict:
-    found = re.search(r'<script id="use-data" type="application/json">(.*?)</script>', page)
+    found = re.search(r'data-charts="([^"]*)"', page)
     assert found
-    return json.loads(found[1])
+    return json.loads(html.unescape(found[1]))
 
 
 @pytest.mark.parametrize(
@@ -334,3 +339,53 @@ def test_carol_gets_404_on_alices_key(action: str):
     assert carol.post(path, {"grace": "0"}).status_code == 404
     assert carol.get(path).status_code in (404, 405)
     assert Client().get("/v1/usage", headers=alice.headers).status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- playground
+
+
+def test_the_playground_offers_what_is_for_sale_and_says_how_to_do_without_scripts():
+    alice, call, _ = served()
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account/playground?model={call.offer.model_id}")
+    assert f'<option value="{call.offer.model_id}" selected>' in page
+    (without,) = re.findall(r"<div data-without-script>(.*?)<form", page, re.DOTALL)
+    assert "curl" in without
+    assert call.offer.model_id in without
+    assert "Nobody sells “gone”" in text(client, "/account/playground?model=gone")
+
+
+def test_the_playgrounds_key_lives_fifteen_minutes_and_is_listed_as_long():
+    alice = factories.person()
+    client = signed_in(alice)
+    response = client.post("/account/playground/key")
+    assert response.status_code == 201
+    assert "no-store" in response["Cache-Control"]
+    row = auth.caller(f"Bearer {response.json()['key']}")
+    assert row.customer == alice.customer
+    assert row.expires_at is not None
+    assert dt.timedelta(minutes=14) < row.expires_at - timezone.now() <= dt.timedelta(minutes=15)
+    assert row.visible_part in text(client, "/account")
+    assert client.get(f"/account/keys/{row.pk}/rotate").status_code == 404
+    type(row).objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    assert row.visible_part not in text(client, "/account")
+    with pytest.raises(ApiError):
+        auth.caller(f"Bearer {response.json()['key']}")
+
+
+def test_the_playgrounds_key_is_made_by_a_form_of_ours_only():
+    alice = factories.person()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice.customer.user)
+    assert client.post("/account/playground/key").status_code == 403
+    assert client.get("/account/playground/key").status_code == 405
+    assert Client().post("/account/playground/key").status_code == 302
+    assert alice.customer.api_keys.count() == 1
+
+
+def test_with_too_many_keys_the_playground_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("accounts.issuing.KEYS_MAX", 1)
+    response = signed_in(factories.person()).post("/account/playground/key")
+    assert response.status_code == 409
+    assert "Revoke one" in response.json()["message"]

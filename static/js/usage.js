@@ -30,9 +30,11 @@ function dataset(group, index, metric) {
 function draw() {
   for (const chart of charts) chart.destroy();
   charts = [];
-  const source = document.getElementById("use-data");
-  if (!source) return;
-  const { labels, groups } = JSON.parse(source.textContent);
+  const place = document.querySelector("[data-charts]");
+  if (!place) return;
+  place.hidden = false;
+  document.querySelector("[data-without-script]").hidden = true;
+  const { labels, groups } = JSON.parse(place.dataset.charts);
   Chart.defaults.color = token("--soft");
   Chart.defaults.borderColor = token("--line");
   Chart.defaults.font.family = token("--sans");
@@ -53,7 +55,7 @@ function draw() {
         },
         scales: {
           x: { stacked, grid: { display: false }, ticks: { maxRotation: 0, autoSkipPadding: 12 } },
-          y: { stacked, beginAtZero: true, ticks: { maxTicksLimit: 5, callback: (value) => words(value) } },
+          y: { stacked, beginAtZero: true, ticks: { maxTicksLimit: 5, precision: metric === "cost" ? undefined : 0, callback: (value) => words(value) } },
         },
       },
     }));
@@ -61,5 +63,5 @@ function draw() {
 }
 
 draw();
-document.addEventListener("htmx:afterSwap", draw);
+document.addEventListener("htmx:load", draw); // of what htmx put into the page, too
 dark.addEventListener("change", draw);
