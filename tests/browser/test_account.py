@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from tests import factories, fakes
@@ -199,3 +200,6 @@ def test_the_customers_pages_fit_their_screens(
     for name, path in paths.items():
         page.goto(path)
         fits(page, name)
+        if width == 1440:
+            found = Axe().run(page).response["violations"]
+            assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], path
