@@ -227,7 +227,18 @@ def test_every_answer_has_the_security_headers(path: str):
         assert response["Referrer-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", [*PUBLIC, "/account", "/account/keys/new", *MANAGE[:1], *MANAGE[2:]])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *PUBLIC,
+        "/account",
+        "/account/requests",
+        "/account/playground",
+        "/account/keys/new",
+        *MANAGE[:1],
+        *MANAGE[2:],
+    ],
+)
 def test_no_page_has_inline_scripts_or_styles(path: str):
     page = text(Client() if path in PUBLIC else signed_in(factories.person()), path)
     for script in re.findall(r"<script\b[^>]*>", page):
