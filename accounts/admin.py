@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from accounts.models import ApiKey, Customer, Tier, User
+from accounts.models import ApiKey, Customer, ReplacedKey, Tier, User
 
 COUNTED_MAX = 10_000
 
@@ -119,3 +119,11 @@ class ApiKeyAdmin(ReadOnly):
         for key in keys:
             self.log_change(request, key, "revoked in the admin")
         self.message_user(request, f"{len(keys)} keys revoked.")
+
+
+@admin.register(ReplacedKey)
+class ReplacedKeyAdmin(ReadOnly):
+    """Strings that keys had before they were rotated, and until when they work."""
+
+    list_display = ["visible_part", "key", "replaced_at", "works_until"]
+    list_select_related = ["key"]

@@ -39,7 +39,10 @@ ANSWERS: tuple[tuple[type[Exception], Problem], ...] = (
 
 
 def caller(authorization_header: str) -> ApiKey:
-    """The key row (with its customer, user and tier) that `Authorization: Bearer ngk_…` names; one query.
+    """The key row (with its customer, user and tier) that `Authorization: Bearer ngk_…` names; one query, and
+    another for a string that is not a key's own.
+
+    A string that a rotation replaced names its key until the grace period ends.
 
     Raises ApiError: NO_KEY, BAD_KEY (a wrong checksum is refused without the database), REVOKED_KEY,
     INACTIVE, EXPIRED_KEY.
@@ -50,12 +53,13 @@ def caller(authorization_header: str) -> ApiKey:
         raise ApiError(envelope.NO_KEY)
     if not keys.is_well_formed(key):
         raise ApiError(envelope.BAD_KEY)
-    row = (
-        ApiKey.objects.select_related("customer__user", "customer__tier")
-        .annotate(is_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField()))
-        .filter(digest=keys.digest(key))
-        .first()
+    digest = keys.digest(key)
+    known = ApiKey.objects.select_related("customer__user", "customer__tier").annotate(
+        is_expired=ExpressionWrapper(Q(expires_at__lte=Now()), output_field=BooleanField())
     )
+    row = known.filter(digest=digest).first()
+    if row is None:
+        row = known.filter(replaced__digest=digest, replaced__works_until__gt=Now()).first()
     if row is None:
         raise ApiError(envelope.BAD_KEY)
     if row.revoked_at is not None:

@@ -79,6 +79,9 @@ class ApiKey(models.Model):
     spend_limit_nanos = models.BigIntegerField(null=True, blank=True)
     spend_period = models.CharField(max_length=5, choices=SpendPeriod, default=SpendPeriod.MONTH)
     allowed_models = ArrayField(models.CharField(max_length=200), default=list, blank=True)
+    is_playground = models.BooleanField(
+        db_default=False, default=False, editable=False, help_text="made by the playground for a few minutes"
+    )
 
     class Meta:
         constraints = [
@@ -90,3 +93,19 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.visible_part})"
+
+
+class ReplacedKey(models.Model):
+    """The string that a key had before it was rotated. Until works_until it stands for the same key.
+
+    So limits, windows and history are one, whichever of the strings a request brings.
+    """
+
+    digest = models.BinaryField(primary_key=True, max_length=32, editable=False)
+    key = models.ForeignKey(ApiKey, models.CASCADE, related_name="replaced")
+    visible_part = models.CharField(max_length=20, editable=False)
+    replaced_at = models.DateTimeField(db_default=Now(), editable=False)
+    works_until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.visible_part} until {self.works_until:%Y-%m-%d %H:%M}"

@@ -50,3 +50,26 @@ def daily(title: str, days: Sequence[tuple[dt.date, int]], words: Callable[[int]
         bars.append(Bar(index * STEP + GAP // 2, HEIGHT - height, height, f"{date:%d %b}: {words(value)}"))
     total = sum(value for _, value in days)
     return Chart(title, tuple(bars), words(total), words(highest), days[0][0], days[-1][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a bar that is WHOLE units long."""
+
+    name: str
+    x: int
+    width: int
+
+
+WHOLE = 1_000
+
+
+def parts(*amounts: tuple[str, int]) -> list[Part]:
+    """How a whole is divided, as pieces of one bar from left to right; none where there is nothing."""
+    total, found, before = sum(amount for _, amount in amounts), [], 0
+    for name, amount in amounts:
+        if amount > 0:
+            x = before * WHOLE // total
+            before += amount
+            found.append(Part(name, x, max(before * WHOLE // total - x, 1)))
+    return found

@@ -1,15 +1,23 @@
-"""The form of a new API key. It stands here because a key's limit is money and its models are the market's."""
+"""Forms of pages that show several apps: a new key (its limit is money, its models the market's), the log's filters."""
 
+import dataclasses
 import datetime as dt
+import uuid
 from decimal import Decimal
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from accounts import issuing
 from accounts.models import ApiKey
 from billing import money
 from hosting import terms
+from routing import receipts
+from routing.history import Filter
+from routing.models import InferenceRequest
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
@@ -75,3 +83,51 @@ class KeyForm(forms.Form):
             if terms.MODEL_ID.fullmatch(name) is None:
                 raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
         return names
+
+
+class RotateForm(forms.Form):
+    """For how long the old string of a key goes on working."""
+
+    grace = forms.TypedChoiceField(
+        label="The old one goes on working for",
+        coerce=lambda index: issuing.GRACES[int(index)],
+        choices=list(enumerate(("no longer: it is dead at once", "1 hour", "24 hours", "7 days"))),
+        initial=2,
+        widget=forms.RadioSelect,
+    )
+
+
+class RequestsForm(forms.Form):
+    """The filters of the log; empty ones filter nothing."""
+
+    key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="every key")
+    model = forms.CharField(required=False, max_length=200)
+    outcome = forms.ChoiceField(
+        required=False, choices=[("", "every outcome"), *InferenceRequest.Outcome.choices]
+    )
+    since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
+    id = forms.CharField(label="Request id", required=False, max_length=80)
+
+    def __init__(self, *args: Any, keys: QuerySet[ApiKey], **options: Any) -> None:
+        """keys: the customer's own."""
+        super().__init__(*args, **options)
+        self.fields["key"].queryset = keys  # type: ignore[attr-defined]  # a ModelChoiceField
+
+    def clean_id(self) -> uuid.UUID | None:
+        text: str = self.cleaned_data["id"]
+        found = receipts.parse(text) if text else None
+        if text and found is None:
+            raise ValidationError("This is not the id of a request.")
+        return found
+
+    def wanted(self) -> Filter:
+        """The filters of a valid form."""
+        given = self.cleaned_data
+        days = Filter.of_days(given["since"], given["until"])
+        return dataclasses.replace(
+            days,
+            key=given["key"].pk if given["key"] else None,
+            model=given["model"] or None,
+            outcome=given["outcome"] or None,
+        )

@@ -1,15 +1,16 @@
-"""Making and revoking API keys."""
+"""Making, rotating and revoking API keys."""
 
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST
 
 from accounts import issuing
 from accounts.issuing import KeyRefused
 from accounts.models import Customer
 from billing.visitors import customers_only
-from neuralgate.forms import KeyForm
+from neuralgate.forms import KeyForm, RotateForm
 
 
 @customers_only
@@ -25,6 +26,40 @@ def new(request: HttpRequest, customer: Customer) -> HttpResponse:
             context = {"key": key, "row": row, "public_url": settings.PUBLIC_URL}
             return render(request, "accounts/key_made.html", context)
     return render(request, "accounts/key_new.html", {"form": form})
+
+
+@customers_only
+def rotate(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
+    """Ask for how long the old string may live, and once: the new one."""
+    row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
+    form = RotateForm(request.POST if request.method == "POST" else None)
+    if request.method == "POST" and form.is_valid():
+        grace = form.cleaned_data["grace"]
+        try:
+            key = issuing.rotate(row, grace=grace)
+        except KeyRefused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            old = row.replaced.order_by("-replaced_at").first() if grace else None
+            context = {
+                "key": key,
+                "row": row,
+                "is_rotated": True,
+                "old": old,
+                "public_url": settings.PUBLIC_URL,
+            }
+            return render(request, "accounts/key_made.html", context)
+    return render(request, "accounts/key_rotate.html", {"key": row, "form": form})
+
+
+@customers_only
+@require_POST
+def end_grace(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
+    """The old string of a rotated key is not needed any more."""
+    key = get_object_or_404(customer.api_keys, pk=key_id)
+    if issuing.end_grace(key):
+        messages.success(request, f"The old string of “{key.name}” is refused from now on.")
+    return redirect("account")
 
 
 @customers_only

@@ -1,4 +1,4 @@
-"""The few pages that show several apps at once: landing, models, /account, /hosters/portal."""
+"""Pages that show several apps at once: landing, models, /hosters/portal."""
 
 import datetime as dt
 
@@ -13,11 +13,10 @@ from billing.visitors import customers_only
 from hosting import market, showcase, standing
 from hosting.models import Hoster
 from neuralgate import charts
-from routing import earnings, history, losses, usage
+from routing import earnings, losses
 from routing.usage import PeriodSums
 
 DAYS = 30
-REVOKED_SHOWN_MAX = 10
 
 
 def landing(request: HttpRequest) -> HttpResponse:
@@ -32,30 +31,6 @@ def landing(request: HttpRequest) -> HttpResponse:
 def models(request: HttpRequest) -> HttpResponse:
     """Everything for sale; `auto`, the first listing, is not a model and has a line of its own."""
     return render(request, "pages/models.html", {"models": market.listings()[1:]})
-
-
-@customers_only
-def account(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """Balance, limits, 30 days of use, and the keys."""
-    by_model, daily = usage.breakdown(customer.pk, days=DAYS)
-    context = {
-        "customer": customer,
-        "balance": balances.of(customer),
-        "standing": usage.standing(customer.pk),
-        "totals": usage.add(daily),
-        "charts": [_requests(daily), _money("Spend", [(day.date, day.gross_nanos) for day in daily])],
-        "daily": daily,
-        "by_model": by_model,
-        "keys": customer.api_keys.filter(revoked_at=None).order_by("-pk"),
-        "revoked": customer.api_keys.exclude(revoked_at=None).order_by("-revoked_at")[:REVOKED_SHOWN_MAX],
-        "public_url": settings.PUBLIC_URL,
-    }
-    return render(request, "pages/account.html", context)
-
-
-@customers_only
-def requests(request: HttpRequest, customer: Customer) -> HttpResponse:
-    return render(request, "pages/requests.html", {"requests": history.latest(customer)})
 
 
 @customers_only

@@ -5,6 +5,7 @@ made once into DATA_DIR. `.env.example` lists what may be set.
 """
 
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import secrets
@@ -203,6 +204,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "django_htmx",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -332,7 +334,11 @@ USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+_unfold = Path(str(importlib.util.find_spec("unfold").origin)).parent  # type: ignore[union-attr]  # it is pinned
+STATICFILES_DIRS = [
+    BASE_DIR / "static",
+    ("unfold/js/chart", _unfold / "static/unfold/js/chart"),  # Chart.js, at the address that unfold gives it
+]
 STATIC_ROOT = DATA_DIR / "static"
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)  # whitenoise warns where there is none
 WHITENOISE_USE_FINDERS = True

@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.permissions import AllowAny
 
 from accounts import api
-from neuralgate import key_pages, pages, probes
+from neuralgate import account_pages, key_pages, pages, playground_pages, probes, request_pages
 
 admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -19,9 +19,15 @@ urlpatterns = [
     # ---------------------------------------------------------------------- pages; hosters' are in hosting.urls
     path("", pages.landing, name="landing"),
     path("models", pages.models, name="models"),
-    path("account", pages.account, name="account"),
-    path("account/requests", pages.requests, name="requests"),
+    path("account", account_pages.overview, name="account"),
+    path("account/requests", request_pages.log, name="requests"),
+    path("account/requests.csv", request_pages.csv, name="requests_csv"),
+    path("account/requests/<str:request_id>", request_pages.receipt, name="receipt"),
+    path("account/playground", playground_pages.playground, name="playground"),
+    path("account/playground/key", playground_pages.key, name="playground_key"),
     path("account/keys/new", key_pages.new, name="new_key"),
+    path("account/keys/<int:key_id>/rotate", key_pages.rotate, name="rotate_key"),
+    path("account/keys/<int:key_id>/end", key_pages.end_grace, name="end_grace"),
     path("account/keys/<int:key_id>/revoke", key_pages.revoke, name="revoke_key"),
     path("hosters/portal", pages.portal, name="portal"),
     path("admin", RedirectView.as_view(url="/admin/")),

@@ -6,20 +6,29 @@ from collections.abc import Callable, Sequence
 from random import getrandbits
 from typing import NamedTuple
 
+import psycopg
+import structlog
+
 from accounts import envelope
 from accounts.envelope import Problem
 from billing import money
 from routing import metering
-from routing.batching import Batcher, Connection, literal, quoted
+from routing.batching import RETRYABLE, Batcher, Connection, literal, quoted
 from routing.chooser import Choice
 from routing.wire import Call
 
+log = structlog.get_logger(__name__)
+
 ADMIT = """
 -- locks by primary key, finds keys by accounts_apikey_digest_key; see the function in migration 0002
-SELECT * FROM routing_admit(%s::uuid[], %s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::boolean[], %s::int[],
+SELECT * FROM routing_admit(%s::uuid[], {digests}, %s::text[], %s::bigint[], %s::bigint[], %s::boolean[], %s::int[],
     %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::uuid, %s::int, %s::int,
     %s::boolean)
 """
+ADMIT_KEYS = ADMIT.format(digests="%s::text[]")
+ADMIT_REPLACED = ADMIT.format(
+    digests="accounts_current_digests(%s::text[])"
+)  # strings from before a rotation
 
 
 class Application(NamedTuple):
@@ -119,8 +128,28 @@ class Admission(Batcher[Application, Verdict]):
             self._give_back(row.charge)
 
     async def _admit(self, connection: Connection, rows: Sequence[Application], again: bool) -> list[Verdict]:
+        """One trip; a second one for those whose key nobody has now: it may be the old string of a rotated key."""
+        verdicts = await self._call(ADMIT_KEYS, connection, rows, again)
+        unknown = [n for n, verdict in enumerate(verdicts) if verdict.status == "unauthorized"]
+        if unknown:
+            try:
+                found = await self._call(ADMIT_REPLACED, connection, [rows[n] for n in unknown], again)
+            except RETRYABLE:
+                raise
+            except (
+                psycopg.Error
+            ) as error:  # what the first trip admitted stands, and is not to be tried again
+                log.error("admission.row_refused", error=type(error).__name__, detail=str(error)[:200])
+                found = [verdicts[n]._replace(status="refused") for n in unknown]
+            for n, verdict in zip(unknown, found, strict=True):
+                verdicts[n] = verdict
+        return verdicts
+
+    async def _call(
+        self, statement: str, connection: Connection, rows: Sequence[Application], again: bool
+    ) -> list[Verdict]:
         cursor = await connection.execute(
-            ADMIT,
+            statement,
             (
                 literal([row.charge for row in rows]),
                 literal([row.digest for row in rows]),

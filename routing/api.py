@@ -1,16 +1,16 @@
-"""/v1/usage… and /v1/earnings…: parse, read, shape."""
+"""/v1/usage…, /v1/requests… and /v1/earnings…: parse, read, shape."""
 
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import auth, envelope
 from accounts.api import Endpoint, refuse
-from routing import earnings, export, shapes, usage
+from routing import earnings, export, history, receipts, shapes, usage
 
 USAGE_DAYS = 30
 
@@ -53,6 +53,30 @@ class Breakdown(Endpoint):
         return Response(shapes.Breakdown({"by_model": by_model, "daily": daily}).data)
 
 
+class Requests(Endpoint):
+    @extend_schema(operation_id="requests", parameters=[shapes.RequestsAsked], responses=shapes.Requests)
+    def get(self, request: Request) -> Response:
+        """Your requests one by one, newest first; `next_before` is the `before` of the next page."""
+        form = shapes.RequestsAsked(data=request.query_params.dict())
+        form.is_valid(raise_exception=True)
+        asked = form.validated_data
+        customer = request.auth.customer  # type: ignore[union-attr]  # BearerKey sets it; the stubs allow None
+        found = history.page(customer, form.wanted(), before=asked["before"], rows_max=asked["limit"])
+        return Response(shapes.Requests(found).data)
+
+
+class OneRequest(Endpoint):
+    @extend_schema(operation_id="request", responses=shapes.Receipt)
+    def get(self, request: Request, request_id: str) -> Response:
+        """The receipt of one request, by its UUID, its `x-request-id` or the `id` of the answer."""
+        wanted = receipts.parse(request_id)
+        customer = request.auth.customer  # type: ignore[union-attr]  # BearerKey sets it; the stubs allow None
+        receipt = receipts.of(customer, wanted) if wanted else None
+        if receipt is None:
+            raise Http404
+        return Response(shapes.Receipt(receipt).data)
+
+
 class Earnings(Endpoint):
     @extend_schema(operation_id="earnings", parameters=[shapes.Days], responses=shapes.Earnings)
     def get(self, request: Request) -> Response:
@@ -81,11 +105,7 @@ async def usage_export(request: HttpRequest) -> HttpResponse | StreamingHttpResp
         customer_id, period = await sync_to_async(_begin_export)(request)
     except Exception as error:
         return refuse(auth.problem_of(error, path=request.path))
-    return StreamingHttpResponse(
-        export.lines(customer_id, period),
-        content_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": 'attachment; filename="usage.csv"', "Cache-Control": "no-store"},
-    )
+    return StreamingHttpResponse(export.lines(customer_id, period), headers=export.HEADERS)
 
 
 @export.without_connection

@@ -23,6 +23,11 @@ COLUMNS = (
     "timestamp", "model", "provider", "input_tokens", "output_tokens", "total_tokens", "cost_usd",
     "latency_ms", "success",
 )  # fmt: skip
+HEADERS = {
+    "Content-Type": "text/csv; charset=utf-8",
+    "Content-Disposition": 'attachment; filename="usage.csv"',
+    "Cache-Control": "no-store",
+}
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "|", "%")  # what spreadsheets may run
 
 PAGE = """

@@ -145,8 +145,7 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         seed = getrandbits(64)
-        request_id = f"req_{seed:016x}{getrandbits(64):016x}"
-        headers: Headers = [(b"x-request-id", request_id.encode()), *CORS]
+        headers: Headers = [request_id(f"{seed:016x}{getrandbits(64):016x}"), *CORS]
         if self._arriving >= self._config.in_flight_max:
             await refuse(envelope.OVERLOADED, headers, send)
             return
@@ -157,7 +156,7 @@ class Gateway:
         except ClientGone:
             pass
         except Exception:
-            log.exception("gateway.broken", request_id=request_id)
+            log.exception("gateway.broken", request_id=headers[0][1].decode())
             await refuse(envelope.PLATFORM_FAULT, headers, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, headers: Headers, seed: int) -> None:
@@ -194,6 +193,7 @@ class Gateway:
                 error.problem, explained(error.choice.explanation()) if head.explain else None
             )
             return
+        headers[0] = request_id(ticket.charge)
         reach("admitted", crash_at)
         relay = Relay(self._traffic, call, ticket, delivery, self._end_user, explain=head.explain)
         watcher = Watcher(receive, relay)
@@ -203,14 +203,14 @@ class Gateway:
             for _ in range(ROUNDS_MAX - 1):
                 if relay.problem is None:
                     break
-                relay = await self._go_on(asked, relay, watcher)
+                relay = await self._go_on(asked, relay, watcher, headers)
             if relay.problem is not None:
                 await relay.fail(relay.problem)
         finally:
             self._in_flight -= 1
             watcher.stop()
 
-    async def _go_on(self, asked: "Asked", relay: Relay, watcher: "Watcher") -> Relay:
+    async def _go_on(self, asked: "Asked", relay: Relay, watcher: "Watcher", headers: Headers) -> Relay:
         """Nobody has answered yet, and other servers are left: admit the call for those, and let them try."""
         if watcher.gone:
             relay.problem = None
@@ -221,6 +221,7 @@ class Gateway:
         except ApiError:
             await relay.fail(relay.problem or envelope.UPSTREAM_FAILED)
             return relay
+        headers[0] = request_id(ticket.charge)
         relay = relay.followed_by(ticket)
         watcher.watch(relay)
         await relay.run()
@@ -310,6 +311,11 @@ class Asked(NamedTuple):
 
 class ClientGone(Exception):
     """The client hung up before its request was complete."""
+
+
+def request_id(name: str) -> tuple[bytes, bytes]:
+    """The header `x-request-id`: once a call is admitted it names its charge, by which the receipt is found."""
+    return b"x-request-id", b"req_" + name.encode()
 
 
 async def refuse(problem: Problem, headers: Headers, send: Send) -> None:

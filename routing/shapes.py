@@ -1,11 +1,14 @@
 """The public form of what `usage` and `earnings` read: field names and units of the API reference."""
 
+import dataclasses
 from typing import Any
 
 from rest_framework import serializers
 
+from billing.models import Transfer
 from billing.shapes import Microdollars, Moment, Usd
-from routing import periods
+from routing import history, periods, receipts
+from routing.models import InferenceRequest
 
 
 class Days(serializers.Serializer[Any]):
@@ -169,3 +172,105 @@ class Earnings(serializers.Serializer[Any]):
 class EarningsByModel(serializers.Serializer[Any]):
     period_days = serializers.IntegerField()
     by_model = EarningsOfModel(many=True)
+
+
+class RequestId(serializers.CharField):
+    """A UUID, an `x-request-id` or the `id` of an answer; a `uuid.UUID` once it is validated."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        found = receipts.parse(super().to_internal_value(data))
+        if found is None:
+            raise serializers.ValidationError("must be the id of a request.")
+        return found
+
+
+class RequestsAsked(serializers.Serializer[Any]):
+    """?limit=&before=&key=&model=&outcome=&since=&until="""
+
+    limit = serializers.IntegerField(default=history.ROWS_DEFAULT, min_value=1, max_value=history.ROWS_MAX)
+    before = RequestId(default=None, help_text="only requests older than this one: `next_before` of a page")
+    key = serializers.IntegerField(default=None, min_value=1, max_value=2**63 - 1, help_text="a key's `id`")
+    model = serializers.CharField(default=None, max_length=200, help_text="asked or served")
+    outcome = serializers.ChoiceField(choices=InferenceRequest.Outcome.values, default=None)
+    since = serializers.DateField(default=None, help_text="the first day, in UTC")
+    until = serializers.DateField(default=None, help_text="the last day, in UTC")
+
+    def wanted(self) -> history.Filter:
+        """The validated parameters as a filter."""
+        asked = self.validated_data
+        days = history.Filter.of_days(asked["since"], asked["until"])
+        return dataclasses.replace(days, key=asked["key"], model=asked["model"], outcome=asked["outcome"])
+
+
+class KeyNamed(serializers.Serializer[Any]):
+    id = serializers.IntegerField(source="key_id")
+    name = serializers.CharField(source="key_name")
+
+
+class RequestLine(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    created_at = Moment()
+    key = KeyNamed(source="*")
+    model_asked = serializers.CharField()
+    model = serializers.CharField(help_text="that served")
+    outcome = serializers.ChoiceField(choices=InferenceRequest.Outcome.values)
+    success = serializers.BooleanField()
+    provider = serializers.CharField(help_text="local, hoster or cloud; empty when nobody served")
+    hoster = serializers.CharField(help_text="empty for the platform's own servers")
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cost_usd = Usd(source="cost_nanos")
+    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token")
+    latency_ms = serializers.IntegerField()
+
+
+class Requests(serializers.Serializer[Any]):
+    requests = RequestLine(many=True, source="lines")
+    next_before = serializers.UUIDField(
+        allow_null=True, help_text="`before` of the next page; null at the end"
+    )
+
+
+class SideOfReceipt(serializers.Serializer[Any]):
+    claimed_tokens = serializers.IntegerField(allow_null=True, help_text="what the server stated")
+    billed_tokens = serializers.IntegerField()
+    price_per_token = serializers.IntegerField(source="price_nanos", help_text="nanodollars")
+    cost_usd = Usd(source="cost_nanos")
+
+
+class TransferOfReceipt(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=Transfer.Kind.values)
+    amount_usd = Usd(source="amount_nanos")
+    created_at = Moment()
+    reason = serializers.CharField()
+
+
+class Receipt(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    request_id = serializers.CharField(help_text="the header `x-request-id` of the answer")
+    created_at = Moment()
+    key = KeyNamed(source="*")
+    model_asked = serializers.CharField()
+    model = serializers.CharField(help_text="that served")
+    endpoint = serializers.CharField()
+    streamed = serializers.BooleanField()
+    outcome = serializers.ChoiceField(choices=InferenceRequest.Outcome.values)
+    success = serializers.BooleanField()
+    attempts = serializers.IntegerField(help_text="servers that were tried")
+    provider = serializers.CharField(help_text="local, hoster or cloud; empty when nobody served")
+    server = serializers.CharField(help_text="its name")
+    hoster = serializers.CharField(help_text="empty for the platform's own servers")
+    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token")
+    latency_ms = serializers.IntegerField()
+    input = SideOfReceipt()
+    output = SideOfReceipt()
+    held_usd = Usd(source="hold_nanos", help_text="what was reserved while it ran")
+    cost_usd = Usd(source="cost_nanos")
+    platform_fee_usd = Usd(source="fee_nanos")
+    hoster_earned_usd = Usd(source="net_nanos")
+    refunded_usd = Usd(source="refunded_nanos")
+    transfers = TransferOfReceipt(many=True)
+    explanation = serializers.JSONField(
+        allow_null=True, help_text="why this server; kept of failures and of one success in 64"
+    )

@@ -9,6 +9,8 @@ urlpatterns = [
     path("v1/usage/tokens", api.Tokens.as_view()),
     path("v1/usage/breakdown", api.Breakdown.as_view()),
     path("v1/usage/export", api.usage_export),
+    path("v1/requests", api.Requests.as_view()),
+    path("v1/requests/<str:request_id>", api.OneRequest.as_view()),
     path("v1/earnings", api.Earnings.as_view()),
     path("v1/earnings/by-model", api.EarningsByModel.as_view()),
 ]

@@ -1,7 +1,7 @@
 """Reads for /v1/usage: a customer's balance, limits and hourly sums; money in nanodollars, time in ms."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 from django.db import connection
@@ -19,7 +19,7 @@ SUMS = """
 STANDING = """
 -- one customer, at most one row of the account (customer, kind) and of each window (customer, span, start)
 SELECT coalesce(a.posted_nanos - a.held_nanos, 0), coalesce(m.requests, 0), coalesce(d.requests, 0),
-       t.requests_per_minute, t.requests_per_day
+       t.requests_per_minute, t.requests_per_day, coalesce(m.tokens, 0), t.tokens_per_minute
   FROM accounts_customer c
   JOIN accounts_tier t ON t.name = c.tier_id
   LEFT JOIN billing_ledgeraccount a ON a.customer_id = c.id AND a.kind = 'customer'
@@ -38,6 +38,16 @@ SELECT date_trunc(%(interval)s, u.hour, 'UTC'), {SUMS},
        coalesce(sum(u.requests) FILTER (WHERE u.provider = 'cloud'), 0)::bigint
   FROM routing_usagehour u WHERE u.customer_id = %(customer)s AND u.hour >= %(since)s GROUP BY 1
 """
+BY_PERIOD_AND_MODEL = f"""
+SELECT u.model_id, date_trunc(%(interval)s, u.hour, 'UTC'), {SUMS}
+  FROM routing_usagehour u WHERE u.customer_id = %(customer)s AND u.hour >= %(since)s GROUP BY 1, 2
+"""
+BY_PERIOD_AND_KEY = f"""
+SELECT k.name || ' ' || k.visible_part, u.period, {SUMS}
+  FROM (SELECT *, date_trunc(%(interval)s, h.hour, 'UTC') AS period FROM routing_usagehour h
+         WHERE h.customer_id = %(customer)s AND h.hour >= %(since)s) u
+  JOIN accounts_apikey k ON k.id = u.key_id GROUP BY k.id, u.period
+"""
 BREAKDOWN = f"""
 -- by model and by day in one snapshot, so that both add up to the same; a row of a day has no provider
 SELECT u.model_id, u.provider, date_trunc('day', u.hour, 'UTC') AS day, {SUMS} FROM routing_usagehour u
@@ -45,6 +55,9 @@ SELECT u.model_id, u.provider, date_trunc('day', u.hour, 'UTC') AS day, {SUMS} F
  GROUP BY GROUPING SETS ((u.model_id, u.provider), (day))
  ORDER BY sum(u.gross_nanos) DESC, sum(u.requests) DESC, u.model_id, u.provider
 """
+
+
+GROUPINGS = {"model": BY_PERIOD_AND_MODEL, "key": BY_PERIOD_AND_KEY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,18 @@ class ModelSums(Sums):
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The sums of one model, or of one key (named by its name and visible part), by period without gaps."""
+
+    name: str
+    periods: list[PeriodSums]
+
+    @property
+    def total(self) -> Sums:
+        return add(self.periods)
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """What a customer may still do now: spendable is posted − held; a limit that does not exist is None."""
 
@@ -100,6 +125,8 @@ class Standing:
     requests_today: int
     limit_per_minute: int | None
     limit_per_day: int | None
+    tokens_this_minute: int = 0
+    limit_tokens_per_minute: int | None = None
 
     @property
     def remaining_this_minute(self) -> int | None:
@@ -130,6 +157,28 @@ def timeseries(customer_id: int, *, days: int, interval: str) -> list[PeriodSums
         for row in rows(BY_PERIOD, parameters)
     }
     return without_gaps(found, periods.series(until, days, interval))
+
+
+def grouped(customer_id: int, *, days: int, interval: str, by: str, groups_max: int) -> list[Group]:
+    """The time series by `model` or by `key`, the dearest first; what exceeds groups_max is added up as the last."""
+    until = now()
+    starts = periods.series(until, days, interval)
+    parameters = {"customer": customer_id, "since": periods.since(until, days), "interval": interval}
+    found: dict[str, dict[dt.datetime, PeriodSums]] = {}
+    for name, period, *sums in rows(GROUPINGS[by], parameters):
+        found.setdefault(name, {})[period] = PeriodSums(*sums, period=period)
+    groups = [Group(name, without_gaps(series, starts)) for name, series in found.items()]
+    groups.sort(key=lambda group: (-group.total.gross_nanos, -group.total.requests, group.name))
+    shown, rest = groups[:groups_max], groups[groups_max:]
+    if len(rest) == 1:
+        return groups
+    if rest:
+        sums = [
+            PeriodSums(*astuple(add(list(parts))), period=parts[0].period)
+            for parts in zip(*[g.periods for g in rest], strict=True)
+        ]
+        shown.append(Group(f"{len(rest)} others", sums))
+    return shown
 
 
 def breakdown(customer_id: int, *, days: int) -> tuple[list[ModelSums], list[PeriodSums]]:

@@ -232,7 +232,7 @@ def market(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, 
         bob, hoster = factories.hoster("bob")
         _, offer = factories.server(address(), of=hoster, model=DOCS_MODEL)
         bookings.book(alice, offer)
-        yield {"usage": alice, "models": alice, "earnings": bob}
+        yield {"usage": alice, "models": alice, "requests": alice, "earnings": bob}
         HostedModel.objects.filter(pk=offer.pk).update(enabled=False)
 
 
@@ -267,6 +267,8 @@ def test_an_example_answer_has_the_fields_of_the_real_one(
 ):
     route = path.removeprefix("GET ")
     who = market[route.removeprefix("/v1/").split("/")[0].split("?")[0]]
+    if route.startswith("/v1/requests/"):
+        route = f"/v1/requests/{InferenceRequest.objects.get(customer=who.customer).pk}"
     real = Client().get(route, headers=who.headers)
     assert real.status_code == 200
     if route == "/v1/models":
@@ -281,7 +283,15 @@ def test_an_example_answer_has_the_fields_of_the_real_one(
 
 def test_there_is_an_example_answer_for_every_accounting_route():
     routes = {info.removeprefix("GET ").partition("?")[0] for info, _ in ANSWERS}
-    wanted = ["usage", "usage/tokens", "usage/breakdown", "earnings", "earnings/by-model", "models"]
+    wanted = [
+        "usage",
+        "usage/tokens",
+        "usage/breakdown",
+        "requests",
+        "earnings",
+        "earnings/by-model",
+        "models",
+    ]
     assert {f"/v1/{route}" for route in wanted} <= routes
 
 

@@ -19,6 +19,7 @@ PASSWORD = "a long enough sentence"
 PUBLIC = ["/", "/models", "/hosters", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 PRIVATE = [
     *("/account", "/account/requests", "/account/keys/new", "/account/keys/1/revoke"),
+    *("/account/requests.csv", "/account/requests/1", "/account/keys/1/rotate", "/account/playground"),
     *("/hosters/register", "/hosters/portal", "/hosters/servers/1", "/hosters/servers/1/token"),
 ]
 MANAGE = ["/accounts/email/", "/accounts/password/change/", "/accounts/2fa/"]
@@ -149,10 +150,9 @@ def test_use_and_spend_are_shown_by_day_by_model_and_by_request():
     _, offer = factories.server("http://127.0.0.1:9")
     bookings.book(alice, offer, latency_ms=1_240)
     bookings.void(bookings.admit(alice, offer))
-    page = text(signed_in(alice), "/account")
+    page = text(signed_in(alice), "/account?by=model")
     assert offer.model_id in page
     assert "$4.9999" in page  # 5 USD less 100,000 nanodollars
-    assert page.count("<rect") == 2 * 2 * 30
     listed = text(signed_in(alice), "/account/requests")
     assert "finished" in listed
     assert "the server failed" in listed
@@ -227,7 +227,18 @@ def test_every_answer_has_the_security_headers(path: str):
         assert response["Referrer-Policy"] == "same-origin"
 
 
-@pytest.mark.parametrize("path", [*PUBLIC, "/account", "/account/keys/new", *MANAGE[:1], *MANAGE[2:]])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *PUBLIC,
+        "/account",
+        "/account/requests",
+        "/account/playground",
+        "/account/keys/new",
+        *MANAGE[:1],
+        *MANAGE[2:],
+    ],
+)
 def test_no_page_has_inline_scripts_or_styles(path: str):
     page = text(Client() if path in PUBLIC else signed_in(factories.person()), path)
     for script in re.findall(r"<script\b[^>]*>", page):

@@ -1,0 +1,391 @@
+"""The customer's pages: overview, use, request log, receipts, keys, playground; and what Carol sees of them."""
+
+import asyncio
+import csv
+import datetime as dt
+import html
+import io
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import AsyncClient, Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts import auth
+from accounts.envelope import ApiError
+from routing import explanations, receipts
+from routing.models import InferenceRequest
+from tests import bookings, factories
+from tests.accounts.test_pages import signed_in, text
+
+QUERIES_MAX = 15
+EXPLANATION: dict[str, Any] = {
+    "filters": {"7": "draining", "8": "saturated", "9": "saturated"},
+    "factors": [
+        {
+            "server": 1, "owner": "bob", "model": "m", "trust": 0.9, "health": 1.0, "consistency": 0.8,
+            "expected_ms": 1_200, "expected_cost_nanos": 100_000, "share": 0.25,
+        },
+    ],
+    "draw": {"seed": "00", "servers": [2, 1]},
+    "attempts": [
+        {"server": 2, "owner": "dave", "outcome": "timeout", "after_ms": 40},
+        {"server": 1, "owner": "bob", "outcome": "served", "after_ms": 900},
+    ],
+    "shape": {"secret": "of our tests"},
+}  # fmt: skip
+
+
+@contextmanager
+def few_queries() -> Iterator[None]:
+    with CaptureQueriesContext(connection) as queries:
+        yield
+    assert len(queries) <= QUERIES_MAX, [query["sql"][:90] for query in queries]
+
+
+def served(**prices: int) -> tuple[factories.Person, bookings.Call, factories.Hoster]:
+    """Alice, whom Bob answered once."""
+    alice = factories.person()
+    _, hoster = factories.hoster()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=hoster, **prices)
+    return alice, bookings.book(alice, offer), hoster
+
+
+def explain(call: bookings.Call) -> None:
+    """Keep an explanation of a booked request, in which the server that served was the first candidate."""
+    kept = json.loads(json.dumps(EXPLANATION))
+    kept["factors"][0]["server"] = call.offer.server_id
+    InferenceRequest.objects.filter(pk=call.id).update(explanation=kept)
+
+
+# ------------------------------------------------------------------------------------------------ requests
+
+
+def test_the_log_lists_the_newest_first_and_each_line_leads_to_its_receipt():
+    alice, first, _ = served()
+    second = bookings.book(alice, first.offer)
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, "/account/requests")
+    assert page.index(str(second.id)) < page.index(str(first.id))
+    assert client.get(f"/account/requests/{first.id}").status_code == 200
+
+
+def test_the_log_is_paged_by_what_was_seen_last(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("routing.history.page.__kwdefaults__", {"before": None, "rows_max": 2})
+    alice, first, _ = served()
+    for _ in range(2):
+        bookings.book(alice, first.offer)
+    client = signed_in(alice)
+    page = text(client, f"/account/requests?model={first.offer.model_id}")
+    assert str(first.id) not in page
+    (older,) = re.findall(r'rel="next" href="([^"]+)"', page)
+    page = text(client, older.replace("&amp;", "&"))
+    assert str(first.id) in page
+    assert 'rel="next"' not in page
+
+
+def test_the_log_keeps_what_the_filters_say():
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    client = signed_in(alice)
+    page = text(client, "/account/requests?outcome=upstream_failed")
+    assert str(failed.id) in page
+    assert str(call.id) not in page
+    assert "Nothing agrees" in text(client, "/account/requests?until=2021-01-01")
+    assert "Select a valid choice" in text(client, "/account/requests?outcome=nonsense")
+    strangers = factories.person("carol").api_key
+    assert "Select a valid choice" in text(client, f"/account/requests?key={strangers.pk}")
+
+
+@pytest.mark.parametrize("form", ["{}", "req_{hex}", "chatcmpl-{hex}"])
+def test_an_id_leads_to_its_receipt_whichever_way_it_is_written(form: str):
+    alice, call, _ = served()
+    response = signed_in(alice).get("/account/requests", {"id": form.format(call.id, hex=call.id.hex)})
+    assert response["Location"] == f"/account/requests/{call.id}"
+    carol = signed_in(factories.person("carol")).get("/account/requests", {"id": str(call.id)})
+    assert "None of your requests has this id" in carol.content.decode()
+
+
+def test_the_csv_of_the_page_is_that_of_the_api():
+    alice, call, _ = served()
+
+    async def download(query: str) -> list[dict[str, str]]:
+        client = AsyncClient()
+        await client.aforce_login(alice.customer.user)
+        response = await client.get(f"/account/requests.csv{query}")
+        assert response["Content-Disposition"] == 'attachment; filename="usage.csv"'
+        assert "no-store" in response["Cache-Control"]
+        return list(
+            csv.DictReader(
+                io.StringIO("".join([piece.decode() async for piece in response.streaming_content]))
+            )
+        )
+
+    (line,) = asyncio.run(download(""))
+    assert (line["model"], line["cost_usd"]) == (call.offer.model_id, "0.0001")
+    today = dt.datetime.now(dt.UTC).date()
+    assert len(asyncio.run(download(f"?since={today}&until={today}"))) == 1
+    assert asyncio.run(download("?since=2021-01-01&until=2021-02-01")) == []
+    assert asyncio.run(download("?until=2021-02-01")) == []
+    assert Client().get("/account/requests.csv").status_code == 302
+
+
+def test_a_receipt_says_what_was_counted_what_was_paid_and_to_whom():
+    alice, call, hoster = served(price_in=100, price_out=300)
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account/requests/{call.id}")
+    for words in (
+        "$0.0001",
+        "$0.00008",
+        "$0.00002",
+        "$0.10",
+        "$0.30",
+        hoster.name,
+        call.offer.server.name,
+        "finished",
+    ):
+        assert words in page, words
+    assert call.offer.server.base_url not in page
+    assert "one success in 64" in page
+
+
+def test_a_receipt_says_in_words_why_this_server():
+    alice, call, _ = served()
+    explain(call)
+    page = text(signed_in(alice), f"/account/requests/{call.id}")
+    for words in (
+        "25.0 %",
+        "dave was asked; it failed: timeout",
+        "bob was asked; it answered",
+        "2 servers, because all of",
+    ):
+        assert words in page, words
+    assert "of our tests" not in page
+    assert "one success in" not in page
+
+
+def test_a_failed_request_says_that_it_cost_nothing():
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    page = text(signed_in(alice), f"/account/requests/{failed.id}")
+    assert "who is not served does not pay" in page
+    assert "the server failed" in page
+
+
+def test_carol_gets_404_on_alices_receipt():
+    _, call, _ = served()
+    carol = signed_in(factories.person("carol"))
+    assert carol.get(f"/account/requests/{call.id}").status_code == 404
+    assert carol.get("/account/requests/nonsense").status_code == 404
+    assert Client().get(f"/account/requests/{call.id}").status_code == 302
+
+
+def test_every_reason_of_a_filter_has_words_for_the_customer():
+    import inspect
+
+    from routing import fitness
+
+    returned = set(re.findall(r'return "([^"]+)"', inspect.getsource(fitness.unfit)))
+    assert returned | fitness.EXCLUDED == set(explanations.LEFT_OUT)
+
+
+def test_an_explanation_of_an_older_release_is_read_as_far_as_it_goes():
+    why = explanations.in_words({"filters": {"1": "a new reason"}}, None)
+    assert why.left_out == ((1, "a new reason"),)
+    assert (why.candidates, why.attempts, why.served) == ((), (), None)
+
+
+def test_what_was_given_back_is_shown_on_the_receipt():
+    from billing import ledger
+
+    alice, call, _ = served()
+    ledger.reverse(reversals=[ledger.Reversal(call.id)], reason="its server was convicted")
+    page = text(signed_in(alice), f"/account/requests/{call.id}")
+    assert "$0.0001 of $0.0001 came back" in page
+    assert "its server was convicted" in page
+    assert receipts.of(alice.customer, call.id)
+
+
+# ------------------------------------------------------------------------------------------------ overview
+
+
+def use_data(page: str) -> dict:
+    found = re.search(r'data-charts="([^"]*)"', page)
+    assert found
+    return json.loads(html.unescape(found[1]))
+
+
+@pytest.mark.parametrize(
+    "query", ["", "interval=hour", "interval=week&by=model", "interval=month&by=key", "by=nonsense"]
+)
+def test_the_overview_shows_use_in_few_queries(query: str):
+    alice, call, _ = served()
+    bookings.void(bookings.admit(alice, call.offer))
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account?{query}")
+    data = use_data(page)
+    assert sum(sum(group["requests"]) for group in data["groups"]) == 1
+    assert round(sum(sum(group["cost"]) for group in data["groups"]) * 10**9) == 100_000
+    assert all(len(group["tokens"]) == len(data["labels"]) for group in data["groups"])
+    assert page.count("<canvas") == 4
+
+
+def test_use_by_key_and_by_model_adds_up_to_all_of_it():
+    alice, _, _ = served()
+    key, second = factories.new_key(alice.customer)
+    _, other = factories.server(f"https://{factories.unique('gpu')}.example", price_in=7)
+    bookings.book(factories.Person(alice.customer, key, second), other)
+    client = signed_in(alice)
+    sums = {}
+    for by in ("all", "key", "model"):
+        groups = use_data(text(client, f"/account?by={by}"))["groups"]
+        assert len(groups) == (1 if by == "all" else 2)
+        sums[by] = [round(sum(group["cost"][n] for group in groups) * 10**9) for n in range(30)]
+    assert sums["all"] == sums["key"] == sums["model"]
+    page = text(client, "/account?by=key")
+    assert f"test {second.visible_part}" in page
+    assert other.model_id in text(client, "/account?by=model")
+
+
+def test_many_groups_are_added_up_as_others():
+    alice = factories.person()
+    for price in range(1, 10):
+        _, offer = factories.server(f"https://{factories.unique('gpu')}.example", price_in=price * 1_000)
+        bookings.book(alice, offer)
+    groups = use_data(text(signed_in(alice), "/account?by=model"))["groups"]
+    assert [group["name"] for group in groups][-1] == "3 others"
+    assert len(groups) == 7
+    assert sum(sum(group["requests"]) for group in groups) == 9
+
+
+def test_limits_in_use_are_bars_with_words():
+    alice = factories.person(tier="free")
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    bookings.book(alice, offer, input_tokens=300, output_tokens=200)
+    page = text(signed_in(alice), "/account")
+    assert '<progress class="bar" id="tokens" value="500" max="100000">' in page
+    assert '<progress class="bar" id="day" value="1" max="5000">' in page
+    assert "of 100,000" in page
+
+
+def test_the_balance_is_shown_with_its_parts():
+    alice = factories.person(sold_nanos=5_000_000_000)
+    page = text(signed_in(alice), "/account")
+    assert '<rect class="promotional" x="0" y="0" width="500"' in page
+    assert '<rect class="bought" x="500" y="0" width="500"' in page
+    assert '<rect class="earned"' not in page
+
+
+# ---------------------------------------------------------------------------------------------------- keys
+
+
+def test_a_key_shows_what_it_spent_of_its_limit_and_when_it_was_used():
+    alice = factories.person()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
+    page = text(signed_in(alice), "/account")
+    assert page.count("never") == 2
+    bookings.book(factories.Person(alice.customer, key, row), offer)
+    page = text(signed_in(alice), "/account")
+    assert "$0.0001 of $0.01" in page
+    assert 'value="100000" max="10000000"' in page
+    assert page.count("never") == 1
+
+
+def test_a_rotated_key_is_shown_once_with_the_end_of_the_old_one():
+    alice = factories.person()
+    client = signed_in(alice)
+    path = f"/account/keys/{alice.api_key.pk}/rotate"
+    assert "24 hours" in text(client, path)
+    page = client.post(path, {"grace": "1"}).content.decode()
+    (new,) = re.findall(r'id="key">(ngk_[0-9A-Za-z]{40})<', page)
+    assert alice.api_key.visible_part in page
+    listed = text(client, "/account")
+    assert new not in listed
+    assert alice.api_key.visible_part in listed
+    for key in (new, alice.key):
+        assert Client().get("/v1/usage", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    client.post(f"/account/keys/{alice.api_key.pk}/end")
+    assert alice.api_key.visible_part not in text(client, "/account")
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 401
+
+
+def test_a_rotation_without_grace_ends_the_old_string_at_once():
+    alice = factories.person()
+    client = signed_in(alice)
+    page = client.post(f"/account/keys/{alice.api_key.pk}/rotate", {"grace": "0"}).content.decode()
+    assert "refused from now on" in page
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 401
+    assert (
+        "Select a valid choice"
+        in client.post(f"/account/keys/{alice.api_key.pk}/rotate", {"grace": "9"}).content.decode()
+    )
+
+
+@pytest.mark.parametrize("action", ["rotate", "revoke", "end"])
+def test_carol_gets_404_on_alices_key(action: str):
+    alice = factories.person()
+    carol = signed_in(factories.person("carol"))
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
+    assert carol.post(path, {"grace": "0"}).status_code == 404
+    assert carol.get(path).status_code in (404, 405)
+    assert Client().get("/v1/usage", headers=alice.headers).status_code == 200
+
+
+# ---------------------------------------------------------------------------------------------- playground
+
+
+def test_the_playground_offers_what_is_for_sale_and_says_how_to_do_without_scripts():
+    alice, call, _ = served()
+    client = signed_in(alice)
+    with few_queries():
+        page = text(client, f"/account/playground?model={call.offer.model_id}")
+    assert f'<option value="{call.offer.model_id}" selected>' in page
+    (without,) = re.findall(r"<div data-without-script>(.*?)<form", page, re.DOTALL)
+    assert "curl" in without
+    assert call.offer.model_id in without
+    assert "Nobody sells “gone”" in text(client, "/account/playground?model=gone")
+
+
+def test_the_playgrounds_key_lives_fifteen_minutes_and_is_listed_as_long():
+    alice = factories.person()
+    client = signed_in(alice)
+    response = client.post("/account/playground/key")
+    assert response.status_code == 201
+    assert "no-store" in response["Cache-Control"]
+    row = auth.caller(f"Bearer {response.json()['key']}")
+    assert row.customer == alice.customer
+    assert row.expires_at is not None
+    assert dt.timedelta(minutes=14) < row.expires_at - timezone.now() <= dt.timedelta(minutes=15)
+    assert row.visible_part in text(client, "/account")
+    assert client.get(f"/account/keys/{row.pk}/rotate").status_code == 404
+    type(row).objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    assert row.visible_part not in text(client, "/account")
+    with pytest.raises(ApiError):
+        auth.caller(f"Bearer {response.json()['key']}")
+
+
+def test_the_playgrounds_key_is_made_by_a_form_of_ours_only():
+    alice = factories.person()
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice.customer.user)
+    assert client.post("/account/playground/key").status_code == 403
+    assert client.get("/account/playground/key").status_code == 405
+    assert Client().post("/account/playground/key").status_code == 302
+    assert alice.customer.api_keys.count() == 1
+
+
+def test_with_too_many_keys_the_playground_says_what_to_do(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("accounts.issuing.KEYS_MAX", 1)
+    response = signed_in(factories.person()).post("/account/playground/key")
+    assert response.status_code == 409
+    assert "Revoke one" in response.json()["message"]
