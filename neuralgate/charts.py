@@ -3,10 +3,12 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 STEP = 10  # units of the view box from one bar to the next
 GAP = 2
 HEIGHT = 100
+GOOD, FAIR = 0.99, 0.9  # shares of a day's requests that were served
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +52,24 @@ def daily(title: str, days: Sequence[tuple[dt.date, int]], words: Callable[[int]
         bars.append(Bar(index * STEP + GAP // 2, HEIGHT - height, height, f"{date:%d %b}: {words(value)}"))
     total = sum(value for _, value in days)
     return Chart(title, tuple(bars), words(total), words(highest), days[0][0], days[-1][0])
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A day of a row of days: level is good, fair, bad, or none when nothing happened."""
+
+    level: str
+    words: str
+
+
+def uptime(days: Sequence[tuple[dt.date, Any]]) -> tuple[Tile, ...]:
+    """A tile for each (date, outcomes), oldest first."""
+    tiles = []
+    for date, outcomes in days:
+        if (success := outcomes.success) is None:
+            tiles.append(Tile("none", f"{date:%d %b}: no requests"))
+            continue
+        level = "good" if success >= GOOD else "fair" if success >= FAIR else "bad"
+        total = outcomes.served + outcomes.failed
+        tiles.append(Tile(level, f"{date:%d %b}: {outcomes.served:,} of {total:,} requests served"))
+    return tuple(tiles)

@@ -1,4 +1,4 @@
-"""The few pages that show several apps at once: landing, models, /account, /hosters/portal."""
+"""The few pages that show several apps at once: /account, /hosters/portal."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from accounts.models import Customer
 from accounts.templatetags.figures import count
 from billing import balances, money
 from billing.visitors import customers_only
-from hosting import market, showcase, standing
+from hosting import standing
 from hosting.models import Hoster
 from neuralgate import charts
 from routing import earnings, history, losses, usage
@@ -18,20 +18,6 @@ from routing.usage import PeriodSums
 
 DAYS = 30
 REVOKED_SHOWN_MAX = 10
-
-
-def landing(request: HttpRequest) -> HttpResponse:
-    context = {
-        "market": showcase.now(),
-        "public_url": settings.PUBLIC_URL,
-        "welcome_nanos": settings.WELCOME_CREDIT_NANOS,
-    }
-    return render(request, "pages/landing.html", context)
-
-
-def models(request: HttpRequest) -> HttpResponse:
-    """Everything for sale; `auto`, the first listing, is not a model and has a line of its own."""
-    return render(request, "pages/models.html", {"models": market.listings()[1:]})
 
 
 @customers_only
