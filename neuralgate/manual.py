@@ -149,7 +149,10 @@ class Renderer(RendererHTML):
         return "</table></div>"
 
     def th_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
-        return '<th scope="col">'
+        return '<th scope="col">' if tokens[idx + 1].content else "<td>"  # an empty head heads nothing
+
+    def th_close(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
+        return "</th>" if tokens[idx - 1].content else "</td>"
 
     def td_open(self, tokens: Sequence[Token], idx: int, options: Any, env: Any) -> str:
         return "<td>"

@@ -251,11 +251,11 @@ def _history() -> None:
 
 
 def signed_in(user: User | None, **session: object) -> Client:
-    """A browser of this user, who proved to be it a moment ago."""
+    """A browser of this user, who proved to be it a moment ago, and need not do so again for an hour."""
     client = Client()
     if user is not None:
         client.force_login(user)
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time()}]
+        session["account_authentication_methods"] = [{"method": "password", "at": time.time() + 3_600}]
         session["account_authentication_methods_user"] = str(user.pk)
     store = SessionStore(client.session.session_key) if user is not None else SessionStore()
     store.update(session)

@@ -60,7 +60,7 @@ STATES = {  # what the URL list does not show: (path, who)
 
 @dataclass(frozen=True)
 class Page:
-    """who: nobody, joining (asked for a code), alice, bob, dave or eve (staff). ours: without a package's own design."""
+    """who: nobody, joining (has a ticket), alice, bob, dave or eve (staff). ours: not of a package's own design."""
 
     name: str
     path: str

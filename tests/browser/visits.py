@@ -34,7 +34,9 @@ class Visitor:
         page.on("console", lambda said: self._note(said.type, f"{shown}: {said.text}"))
         page.on("pageerror", lambda error: self.complaints.append(f"{shown}: {error}"))
         page.on("request", lambda asked: self._outside(shown, host, asked.url))
-        page.goto(shown.path, wait_until="load")
+        page.goto(
+            shown.path, wait_until="load" if shown.ours else "networkidle"
+        )  # the API's page builds itself
         return page
 
     def close(self) -> None:
