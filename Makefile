@@ -8,10 +8,10 @@ DEV_STAMP := $(VENV)/.requirements-dev
 COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe \
 	--strip-extras --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check verify bench format lock clean
+.PHONY: help demo run test check verify screenshots bench format lock clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(RUN_STAMP)  ## Run it with a simulated network, logins, keys and a line to paste
 	@ALLOW_PRIVATE_ADDRESSES=1 ALLOW_HTTP_HOSTERS=1 exec $(BIN)/python manage.py demo
@@ -32,6 +32,9 @@ check: $(DEV_STAMP)  ## Format, lint, types, import contracts, deployment, migra
 
 verify: $(DEV_STAMP)  ## The slow tests: campaigns, crashes, pages in a real browser
 	$(BIN)/python -m pytest -m slow tests
+
+screenshots: $(DEV_STAMP)  ## A picture of every page, light and dark, phone and desk, to look at
+	$(BIN)/python -m pytest -m slow -rs tests/browser/take_pictures.py
 
 bench: $(DEV_STAMP)  ## Measure what the gateway adds to a request
 	$(BIN)/python -m tests.bench

@@ -10,7 +10,10 @@ CHEAPEST_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class Showcase:
-    """Prices are nanodollars per token; None when nothing is for sale. cheapest: by input plus output."""
+    """Prices are nanodollars per token, of hosters only: what the operator gives away says nothing of the market.
+
+    None when no hoster sells anything. cheapest: by input plus output.
+    """
 
     models: int
     servers: int
@@ -21,11 +24,12 @@ class Showcase:
 
 def now() -> Showcase:
     auto, *models = market.listings()
+    hosted = [offer for offer in auto.offers if offer.hoster]
     return Showcase(
         models=len(models),
         servers=auto.servers,
-        price_in_min=auto.pricing["input"]["min"],
-        price_out_min=auto.pricing["output"]["min"],
+        price_in_min=min((offer.price_per_input_token for offer in hosted), default=None),
+        price_out_min=min((offer.price_per_output_token for offer in hosted), default=None),
         cheapest=tuple(sorted(models, key=_price)[:CHEAPEST_MAX]),
     )
 

@@ -3,10 +3,12 @@
 import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 STEP = 10  # units of the view box from one bar to the next
 GAP = 2
 HEIGHT = 100
+GOOD, FAIR = 0.99, 0.9  # shares of a day's requests that were served
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,24 @@ def parts(*amounts: tuple[str, int]) -> list[Part]:
             before += amount
             found.append(Part(name, x, max(before * WHOLE // total - x, 1)))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A day of a row of days: level is good, fair, bad, or none when nothing happened."""
+
+    level: str
+    words: str
+
+
+def uptime(days: Sequence[tuple[dt.date, Any]]) -> tuple[Tile, ...]:
+    """A tile for each (date, outcomes), oldest first."""
+    tiles = []
+    for date, outcomes in days:
+        if (success := outcomes.success) is None:
+            tiles.append(Tile("none", f"{date:%d %b}: no requests"))
+            continue
+        level = "good" if success >= GOOD else "fair" if success >= FAIR else "bad"
+        total = outcomes.served + outcomes.failed
+        tiles.append(Tile(level, f"{date:%d %b}: {outcomes.served:,} of {total:,} requests served"))
+    return tuple(tiles)

@@ -1,8 +1,7 @@
-"""Pages that show several apps at once: landing, models, /hosters/portal."""
+"""The hosters' portal: what they earn, how they stand, what to do next."""
 
 import datetime as dt
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -10,27 +9,13 @@ from accounts.models import Customer
 from accounts.templatetags.figures import count
 from billing import balances, money
 from billing.visitors import customers_only
-from hosting import market, showcase, standing
+from hosting import standing
 from hosting.models import Hoster
 from neuralgate import charts
 from routing import earnings, losses
 from routing.usage import PeriodSums
 
 DAYS = 30
-
-
-def landing(request: HttpRequest) -> HttpResponse:
-    context = {
-        "market": showcase.now(),
-        "public_url": settings.PUBLIC_URL,
-        "welcome_nanos": settings.WELCOME_CREDIT_NANOS,
-    }
-    return render(request, "pages/landing.html", context)
-
-
-def models(request: HttpRequest) -> HttpResponse:
-    """Everything for sale; `auto`, the first listing, is not a model and has a line of its own."""
-    return render(request, "pages/models.html", {"models": market.listings()[1:]})
 
 
 @customers_only

@@ -116,6 +116,11 @@ def jobs() -> tuple[Job, ...]:
             MINUTE_S,
             "How fast each offer answered in the last day and how long its server was up: customers choose by it.",
         ),
+        Job(
+            "routing.tasks.count_outcomes",
+            MINUTE_S,
+            "How requests ended, by hour: the status page reads it, and sees by its age whether jobs run at all.",
+        ),
     )
 
 

@@ -3,8 +3,12 @@
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.db import transaction
 from django.http import HttpRequest
 
+from accounts.models import User
 from billing import ledger
 
 
@@ -16,3 +20,26 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             ledger.open_customer(user=user)
         return user
+
+
+@transaction.atomic
+def whose(email: str) -> User:
+    """The user of an address whose mail was just read; a new one, with the welcome credit, if there is none.
+
+    An address that somebody entered without proving it is not theirs: a password from before the proof is dropped,
+    and a second address of another account, unproven, counts for nothing. Without a mail server nothing is proven.
+    """
+    email, proven = email.lower(), bool(settings.EMAIL_HOST)
+    owned = EmailAddress.objects.filter(email=email, verified=True).select_related("user").first()
+    if owned is not None:
+        return owned.user
+    user, is_new = User.objects.get_or_create(email=email)
+    if is_new or proven:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    EmailAddress.objects.update_or_create(
+        user=user, email=email, defaults={"verified": proven, "primary": True}
+    )
+    if is_new:
+        ledger.open_customer(user=user)
+    return user

@@ -7,7 +7,17 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.permissions import AllowAny
 
 from accounts import api
-from neuralgate import account_pages, key_pages, pages, playground_pages, probes, request_pages
+from neuralgate import (
+    account_pages,
+    join_pages,
+    key_pages,
+    manual_pages,
+    pages,
+    playground_pages,
+    probes,
+    public_pages,
+    request_pages,
+)
 
 admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -17,8 +27,16 @@ urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     # ---------------------------------------------------------------------- pages; hosters' are in hosting.urls
-    path("", pages.landing, name="landing"),
-    path("models", pages.models, name="models"),
+    path("", public_pages.landing, name="landing"),
+    path("live", public_pages.live, name="live"),
+    path("models", public_pages.models, name="models"),
+    path("models/<path:model_id>", public_pages.model, name="model"),
+    path("status", public_pages.status, name="status"),
+    path("docs", manual_pages.contents, name="manual"),
+    path("docs/<slug:name>", manual_pages.chapter, name="chapter"),
+    path("join", join_pages.join, name="join"),
+    path("join/code", join_pages.code, name="join_code"),
+    path("join/<str:ticket>", join_pages.link, name="join_link"),
     path("account", account_pages.overview, name="account"),
     path("account/requests", request_pages.log, name="requests"),
     path("account/requests.csv", request_pages.csv, name="requests_csv"),

@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from accounts.admin import ReadOnly
 from billing.admin import usd
-from routing.models import GatewayProcess, InferenceRequest, OfferHour, PayerDay, UsageHour
+from routing.models import GatewayProcess, InferenceRequest, OfferHour, OutcomeHour, PayerDay, UsageHour
 
 
 @admin.register(InferenceRequest)
@@ -75,6 +75,12 @@ class PayerDayAdmin(ReadOnly):
     list_select_related = ["server", "customer__user"]
     search_fields = ["=server__name", "=customer__user__email"]
     ordering = ["-day", "-id"]
+
+
+@admin.register(OutcomeHour)
+class OutcomeHourAdmin(ReadOnly):
+    list_display = ["hour", "served", "failed", "counted_at"]
+    ordering = ["-hour"]
 
 
 @admin.register(GatewayProcess)

@@ -133,3 +133,15 @@ class PayerDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.server_id} {self.customer_id} {self.day}"
+
+
+class OutcomeHour(models.Model):
+    """How the requests of all customers ended in one hour: what the public status page reads."""
+
+    hour = models.DateTimeField(primary_key=True)
+    served = models.BigIntegerField(default=0)
+    failed = models.BigIntegerField(default=0, help_text="by us or by every server that was tried")
+    counted_at = models.DateTimeField(db_default=Now())
+
+    def __str__(self) -> str:
+        return str(self.hour)

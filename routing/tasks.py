@@ -9,7 +9,7 @@ from django.db import connection
 from billing import audit as books
 from billing import ledger
 from routing import audit as requests
-from routing import claims, conviction, examiner, measures, oddities, reputation
+from routing import claims, conviction, examiner, measures, oddities, pulse, reputation
 
 log = structlog.get_logger(__name__)
 
@@ -119,3 +119,9 @@ def reverse_convicted_earnings() -> int:
 def measure_offers() -> int:
     """Update what /v1/models says about speed and uptime; how many rows changed."""
     return measures.measure()
+
+
+@shared_task
+def count_outcomes() -> int:
+    """How requests ended, by hour, for the status page; how many hours were written."""
+    return pulse.count_outcomes()

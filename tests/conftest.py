@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from django.core.cache import caches
 from django.db import connection
 from django.test.utils import setup_databases, teardown_databases
 
@@ -30,6 +31,7 @@ def django_db_setup(
 @pytest.fixture(autouse=True)
 def _database(django_db_setup: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
     with django_db_blocker.unblock():
+        caches["process"].clear()  # of another test
         yield
 
 

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
+from routing import pulse
 from tests import bookings, factories
 from tests.routing.test_usage_api import address
 
@@ -37,6 +38,7 @@ def book_something() -> factories.Person:
     alice.api_key.save()
     _, offer = factories.server(address())
     bookings.book(alice, offer)
+    pulse.count_outcomes()
     return alice
 
 

@@ -4,8 +4,6 @@ from django import template
 
 register = template.Library()
 
-register = template.Library()
-
 SHORT = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 
 
@@ -13,6 +11,15 @@ SHORT = ((1_000_000_000, "B"), (1_000_000, "M"), (1_000, "k"))
 def count(number: int) -> str:
     """12345 → "12,345"."""
     return f"{number:,}"
+
+
+@register.filter
+def short(number: int) -> str:
+    """A large count as people say it, cut and not rounded up: 12345 → "12.3k", 1_999_999 → "1.9M", 999 → "999"."""
+    for size, letter in SHORT:
+        if number >= size:
+            return f"{number * 10 // size / 10:g}{letter}"
+    return count(number)
 
 
 @register.filter

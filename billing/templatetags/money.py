@@ -15,3 +15,9 @@ register.filter("price", money.price)
 def per_million(price_nanos: int) -> str:
     """Nanodollars per token as dollars per million tokens: 100 → "$0.10"; the heading says the unit."""
     return money.text(price_nanos * 1_000_000)
+
+
+@register.filter
+def asked(price_nanos: int) -> str:
+    """As `per_million`, in a catalogue: a price of 0 is "free"."""
+    return per_million(price_nanos) if price_nanos else "free"

@@ -255,7 +255,7 @@ def test_a_page_that_is_not_there_is_one_of_ours_and_under_v1_it_is_json():
 
 
 def test_a_failure_of_ours_has_a_page(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("neuralgate.pages.showcase.now", lambda: 1 / 0)
+    monkeypatch.setattr("neuralgate.network.showcase.now", lambda: 1 / 0)
     response = Client(raise_request_exception=False).get("/")
     assert response.status_code == 500
     assert "Something broke on our side" in response.content.decode()

@@ -175,7 +175,7 @@ def test_customers_see_what_was_measured(alice: factories.Person, offer: HostedM
     }
     for shown in (found, found["servers"][0]):
         assert {name: shown[name] for name in measured} == measured
-    page = Client().get("/models").content.decode()
-    row = page[page.index(f">{offer.model_id}<") :].split("</tr>")[0]
+    page = Client().get(f"/models?q={offer.model_id}").content.decode()
+    row = page[page.index(f">{offer.model_id}<") :].split("</li>")[0]
     for words in ("100 ms", ">50<", "100.0 %", "0.80"):
         assert words in row

@@ -1,0 +1,75 @@
+"""The manual on the web is the repository's, and what it shows can be pasted."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from neuralgate import manual
+from routing.wire import ROUTING_FIELDS
+from tests.test_docs import FENCE, slug
+
+
+@pytest.mark.parametrize("name", manual.CHAPTERS)
+def test_every_chapter_is_there_with_its_contents_and_working_links(name: str):
+    response = Client().get(f"/docs/{name}")
+    assert response.status_code == 200
+    page = response.content.decode()
+    anchors = set(re.findall(r' id="([^"]+)"', page))
+    for anchor in re.findall(r'href="#([^"]+)"', page):
+        assert anchor in anchors
+    for target, anchor in re.findall(r'href="/docs/(\w+)#([^"]+)"', page):
+        assert f'id="{anchor}"' in manual.text(target).html
+    assert not re.search(r'href="[^"]*\.md', page)
+    assert page.count('class="code"') == page.count("data-copy=")
+
+
+def test_every_chapter_is_listed_and_what_is_not_one_is_not_there():
+    contents = Client().get("/docs").content.decode()
+    assert all(f'href="/docs/{name}"' in contents for name in manual.CHAPTERS)
+    assert Client().get("/docs/nothing").status_code == 404
+    assert Client().get("/docs/decisions").status_code == 404
+
+
+def test_the_reference_is_the_repositorys_text():
+    page = manual.text("api").html
+    assert all(field in page for field in ROUTING_FIELDS)
+    source = (manual.FOLDER / "api.md").read_text()
+    for heading in re.findall(r"^##+ (.+)$", FENCE.sub("", source), re.MULTILINE):
+        assert f'id="{slug(heading)}"' in page
+
+
+def test_examples_have_this_installations_address(settings):
+    settings.PUBLIC_URL = "https://gate.example"
+    manual.text.cache_clear()
+    try:
+        for name in ("api", "credits", "quickstart"):
+            page = manual.text(name).html
+            assert "https://gate.example/v1" in page
+            assert "127.0.0.1:8000" not in page
+            assert "your-domain" not in page
+    finally:
+        manual.text.cache_clear()
+
+
+def test_commands_are_shown_without_their_prompts_but_sessions_stay_whole():
+    assert manual.without_prompts("$ curl x \\\n    -H y\n$ ls") == "curl x \\\n    -H y\nls"
+    assert manual.without_prompts("$ ls\na.txt") == "$ ls\na.txt"
+
+
+def test_a_text_cannot_bring_html_of_its_own(tmp_path, monkeypatch):
+    (tmp_path / "api.md").write_text("# T\n\n<script>alert(1)</script>\n\n[x](javascript:alert(1)) `<b>`\n")
+    monkeypatch.setattr(manual, "FOLDER", tmp_path)
+    manual.text.cache_clear()
+    try:
+        page = manual.text("api").html
+    finally:
+        manual.text.cache_clear()
+    assert "<script" not in page
+    assert 'href="javascript' not in page
+    assert "&lt;b&gt;" in page
+
+
+@pytest.mark.parametrize("server", ["llama.cpp", "vLLM", "SGLang", "Ollama"])
+def test_the_quick_start_has_every_server(server: str):
+    assert f'id="{slug(server)}"' in manual.text("quickstart").html
