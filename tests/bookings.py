@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from django.db import connection
 
+from billing import ledger
 from billing.models import LedgerAccount
-from hosting.models import HostedModel, Server
+from hosting.models import HostedModel, Hoster, Server
 from tests import factories
 from tests.factories import Person
 
@@ -93,10 +94,17 @@ class Ending:
     failed_servers: tuple[int, ...] = ()
 
 
-def settle(call: Call, *, input_tokens: int = 250, output_tokens: int = 250, latency_ms: int = 1_000) -> int:
+def settle(
+    call: Call,
+    *,
+    input_tokens: int = 250,
+    output_tokens: int = 250,
+    latency_ms: int = 1_000,
+    hold_s: int = EARNINGS_HOLD_S,
+) -> int:
     """The call was served: what the customer paid, in nanodollars."""
     ending = Ending(call, input_tokens=input_tokens, output_tokens=output_tokens, latency_ms=latency_ms)
-    ((_, status, gross_nanos),) = end(ending)
+    ((_, status, gross_nanos),) = end(ending, hold_s=hold_s)
     assert status == "posted", status
     return gross_nanos
 
@@ -124,7 +132,19 @@ def spend(who: Person, nanos: int) -> None:
         book(who, offer, input_tokens=nanos, output_tokens=0)
 
 
-def end(*endings: Ending) -> list[tuple[uuid.UUID, str, int]]:
+def earn(hoster: Hoster, gross_nanos: int) -> None:
+    """Somebody paid so much with bought money for what this hoster served, and 80 % of it is released."""
+    payer = factories.person("payer", sold_nanos=gross_nanos)
+    spend(payer, 5_000_000_000)  # the welcome credit
+    server = f"https://{factories.unique('gpu')}.example"
+    _, offer = factories.server(server, of=hoster, price_in=1, price_out=0, draining=True)
+    call = admit(payer, offer, input_tokens=gross_nanos, output_tokens=0)
+    settle(call, input_tokens=gross_nanos, output_tokens=0, hold_s=-60)
+    while ledger.release()[0]:
+        pass
+
+
+def end(*endings: Ending, hold_s: int = EARNINGS_HOLD_S) -> list[tuple[uuid.UUID, str, int]]:
     """Settle a batch: (id, status, nanodollars) of each call."""
     servers = [ending.call.offer.server for ending in endings]
     parameters = {
@@ -133,7 +153,7 @@ def end(*endings: Ending) -> list[tuple[uuid.UUID, str, int]]:
         "input": [ending.input_tokens for ending in endings],
         "output": [ending.output_tokens for ending in endings],
         "outcome": [ending.outcome for ending in endings],
-        "hold_s": EARNINGS_HOLD_S,
+        "hold_s": hold_s,
         "model": [ending.call.offer.model_id for ending in endings],
         "provider": [
             server.kind if ending.quote else "" for ending, server in zip(endings, servers, strict=True)

@@ -6,6 +6,7 @@ A route with a parameter that nobody here knows raises UnknownParameter: whoever
 import datetime as dt
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils import timezone
 
 from accounts.models import User
+from billing import disputes, payouts
 from hosting import moderation
 from hosting.models import HealthCheck, HostedModel, Hoster, ModerationAction, Server
 from hosting.moderation import Kind
@@ -93,6 +95,8 @@ class Market:
     server: Server
     offer: HostedModel
     action: ModerationAction
+    call: uuid.UUID  # of Alice, served by Bob
+    payout: uuid.UUID  # Bob asked for it
     ticket: str  # of somebody who asked for a code
 
     def path(self, route: Route) -> str:
@@ -102,6 +106,8 @@ class Market:
             "<int:server_id>": self.server.pk,
             "<int:model_id>": self.offer.pk,
             "<int:action_id>": self.action.pk,
+            "<str:request_id>": self.call,
+            "<uuid:payout_id>": self.payout,
             "<path:model_id>": self.offer.model_id,
             "<slug:name>": next(iter(manual.CHAPTERS)),
             "<str:ticket>": (joining.asked_with(self.ticket) or joining.Asked("", "", "gone")).link,
@@ -126,6 +132,8 @@ class Market:
             self.server.base_url,
             self.server.name,
             self.action.reason,
+            str(self.call),
+            str(self.payout),
         ]
 
 
@@ -162,8 +170,17 @@ def open_market() -> Market:
     alice, dave = factories.person("alice", sold_nanos=12_500_000_000), factories.person("dave")
     factories.new_key(alice.customer, allowed_models=["auto", MODEL], spend_limit_nanos=500_000_000)
     factories.new_key(alice.customer, revoked_at=timezone.now())
-    for tokens in (250, 1_200, 40):
+    calls = [
         bookings.book(alice, offer, input_tokens=tokens, output_tokens=tokens // 2)
+        for tokens in (250, 1_200, 40)
+    ]
+    disputes.open_(
+        customer=alice.customer, charge=calls[1].id, reason="incomplete", detail="It stops in the middle."
+    )
+    bookings.earn(hoster, 40_000_000_000)
+    payout = payouts.ask(
+        customer=bob.customer, amount_nanos=12_000_000_000, method="paypal", destination="bob@example.org"
+    )
     bookings.void(bookings.admit(alice, offer))
     dave.customer.api_keys.update(revoked_at=Now())
     alice.customer.user.set_password("a long enough sentence")
@@ -179,6 +196,8 @@ def open_market() -> Market:
         server,
         offer,
         action,
+        calls[0].id,
+        payout.pk,
         joining.begin(f"{factories.unique('new')}@example.org"),
     )
 

@@ -8,6 +8,7 @@ from asgiref.sync import async_to_sync
 from django.test import Client
 
 from accounts.models import ApiKey
+from billing.models import Dispute, Payout
 from hosting.models import HostedModel, ModerationAction, Server
 from tests import factories, site
 from tests.site import Market, Route
@@ -60,6 +61,8 @@ def belongings(market: Market) -> str:
         "keys": ApiKey.objects.filter(customer__in=[market.alice.customer, market.bob.customer]),
         "servers": Server.objects.filter(hoster=market.hoster),
         "models": HostedModel.objects.filter(server__hoster=market.hoster),
+        "payouts": Payout.objects.filter(customer=market.bob.customer),
+        "disputes": Dispute.objects.filter(customer=market.alice.customer),
         "actions": ModerationAction.objects.filter(hoster=market.hoster),
     }
     return json.dumps(
