@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 from allauth.account.authentication import get_authentication_records
 from allauth.account.internal.flows.login import record_authentication
+from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.totp.views import ActivateTOTPView
 from allauth.mfa.utils import is_mfa_enabled
 from django.contrib import messages
@@ -13,7 +14,9 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
+from accounts.sealing import fernet
 
+SEALED = "gAAAA"  # how everything that Fernet encrypts begins
 FACTOR = "mfa"  # allauth's name for it in a session's records
 
 
@@ -37,6 +40,18 @@ def way_in(request: HttpRequest) -> HttpResponse:
         return _to("mfa_reauthenticate", request)
     messages.info(request, "The admin opens with a second factor only. Set one up here; it takes a minute.")
     return redirect("mfa_activate_totp")
+
+
+class Adapter(DefaultMFAAdapter):
+    """Secrets are sealed in the database; those of before that are read as they are."""
+
+    def encrypt(self, text: str) -> str:
+        return fernet().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        if not encrypted_text.startswith(SEALED):
+            return encrypted_text
+        return fernet().decrypt(encrypted_text).decode()
 
 
 class Activate(ActivateTOTPView):

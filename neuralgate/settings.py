@@ -305,6 +305,7 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = _public.scheme
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/account"
 LOGOUT_REDIRECT_URL = "/"
+MFA_ADAPTER = "neuralgate.second_factor.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = not EMAIL_HOST  # without a mail server nobody could verify one
 

@@ -10,6 +10,8 @@ from accounts.models import User
 from neuralgate import idle
 from tests import factories
 
+PERIOD_S = 30
+LEFT_S_MIN = 4
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
 
 
@@ -34,6 +36,9 @@ def signed_in(user: User | None = None) -> Client:
     return client
 
 
-def code(secret: str = SECRET, *, steps: int = 0) -> str:
-    """What an authenticator app shows now, or so many periods of 30 s later."""
-    return format_hotp_value(hotp_value(secret, int(time.time()) // 30 + steps))
+def code(secret: str = SECRET) -> str:
+    """What an authenticator app shows now, for some seconds yet."""
+    left_s = PERIOD_S - time.time() % PERIOD_S
+    if left_s < LEFT_S_MIN:
+        time.sleep(left_s)
+    return format_hotp_value(hotp_value(secret, int(time.time()) // PERIOD_S))

@@ -135,6 +135,19 @@ def test_customers_are_refused_with_or_without_a_second_factor():
     assert client.get("/admin/", follow=True).status_code == 403
 
 
+def test_the_database_has_no_second_factor_in_the_clear_and_keys_rotate():
+    user = staff.member()
+    factor = Authenticator.objects.get(user=user)
+    assert staff.SECRET not in str(factor.data)
+    with override_settings(
+        FERNET_KEYS=["another key of forty characters or more, first", *settings.FERNET_KEYS]
+    ):
+        assert factor.wrap().validate_code(staff.code())
+    older = Authenticator.objects.get(user=staff.member())
+    older.data = {"secret": staff.SECRET}  # as it was kept before
+    assert older.wrap().validate_code(staff.code())
+
+
 # ---------------------------------------------------------------------------------------------------- sessions
 
 
