@@ -21,7 +21,15 @@ FACTOR = "mfa"  # allauth's name for it in a session's records
 
 
 def is_passed(request: HttpRequest) -> bool:
-    """Whether a second factor was given in this session, and the user still has one."""
+    """Whether a second factor was given in this session, and the user still has one; looked up once a request."""
+    passed: bool | None = getattr(request, "has_second_factor", None)
+    if passed is None:
+        passed = _look_up(request)
+        request.has_second_factor = passed  # type: ignore[attr-defined]  # ours
+    return passed
+
+
+def _look_up(request: HttpRequest) -> bool:
     user = request.user
     if not isinstance(user, User):
         return False

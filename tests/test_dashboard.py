@@ -23,7 +23,7 @@ from tests import bookings, factories
 from tests.ports import ports
 from tests.staff import member, signed_in
 
-QUERIES_MAX = 15
+QUERIES_MAX = 13  # of 15: disputes and payouts will ask one each
 RENDER_MS_MAX = 100
 Kind = ModerationAction.Kind
 
@@ -214,9 +214,10 @@ def test_it_renders_in_few_queries_and_little_time():
 
 
 def _render_ms(staff: Client) -> float:
-    started = time.perf_counter()
+    """Of this process: what the machine is busy with otherwise does not count."""
+    started = time.process_time()
     staff.get("/admin/")
-    return (time.perf_counter() - started) * 1_000
+    return (time.process_time() - started) * 1_000
 
 
 def test_a_statement_is_shown_by_period_and_nonsense_is_refused_in_words():

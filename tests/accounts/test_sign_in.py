@@ -274,9 +274,9 @@ def test_a_known_address_cannot_be_told_from_an_unknown_one(ask: Callable[[str],
             for known in (True, False):
                 email = resident().email if known else f"{factories.unique('dora')}@example.org"
                 cache.clear()
-                started = time.perf_counter()
+                started = time.process_time()  # the hash is ours; what else the machine does is not
                 answer = ask(email)
-                times[known].append(time.perf_counter() - started)
+                times[known].append(time.process_time() - started)
                 answers[known].append(_seen(answer, email))
     assert answers[True] == answers[False]
     quick, slow = sorted(min(times[known]) for known in (True, False))
