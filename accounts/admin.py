@@ -12,6 +12,8 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.utils.functional import cached_property
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
 from accounts.models import ApiKey, Customer, ReplacedKey, Tier, User
 
@@ -26,7 +28,7 @@ class BoundedPaginator(Paginator):
         return self.object_list[:COUNTED_MAX].count()  # type: ignore[attr-defined]  # always a query here
 
 
-class ReadOnly(admin.ModelAdmin):
+class ReadOnly(ModelAdmin):
     """For rows that only the program writes: nothing can be added, changed or deleted here."""
 
     show_full_result_count = False
@@ -44,8 +46,11 @@ class ReadOnly(admin.ModelAdmin):
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(UserAdmin, ModelAdmin):
     """Only what an operator decides: blocked or not, staff or not, and the permissions of staff."""
+
+    form = UserChangeForm
+    change_password_form = AdminPasswordChangeForm
 
     ordering = ["email"]
     list_display = ["email", "is_active", "is_staff", "date_joined", "last_login"]
@@ -66,7 +71,7 @@ class PersonAdmin(UserAdmin):
 
 
 @admin.register(Tier)
-class TierAdmin(admin.ModelAdmin):
+class TierAdmin(ModelAdmin):
     """Limits act on the next request; an empty limit means none."""
 
     list_display = ["name", "requests_per_minute", "tokens_per_minute", "requests_per_day"]
@@ -76,7 +81,7 @@ class TierAdmin(admin.ModelAdmin):
 
 
 @admin.register(Customer)
-class CustomerAdmin(admin.ModelAdmin):
+class CustomerAdmin(ModelAdmin):
     """The tier is all that can be changed."""
 
     list_display = ["user", "tier", "created_at"]

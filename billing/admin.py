@@ -1,12 +1,49 @@
 """The books in the admin: everything can be read, nothing can be edited."""
 
+import calendar
+import datetime as dt
 from typing import Any
 
+from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from unfold.decorators import action
 
 from accounts.admin import ReadOnly
-from billing import money
+from billing import account_statement, money
 from billing.models import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
+
+Maturity._meta.verbose_name_plural = "maturities"  # shown here only, so it needs no migration
+
+
+class PeriodForm(forms.Form):
+    """A statement's days, both included, in UTC; the current month when nothing is said."""
+
+    first = forms.DateField(label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    last = forms.DateField(label="To", widget=forms.DateInput(attrs={"type": "date"}))
+
+    def clean(self) -> dict[str, Any]:
+        days = self.cleaned_data
+        if "first" in days and "last" in days and days["first"] > days["last"]:
+            raise ValidationError("The first day is after the last.")
+        return days
+
+    @property
+    def bounds(self) -> dict[str, dt.datetime]:
+        """start (included) and end (excluded)."""
+        midnight = dt.time(tzinfo=dt.UTC)
+        first, last = self.cleaned_data["first"], self.cleaned_data["last"]
+        end = dt.datetime.combine(last + dt.timedelta(days=1), midnight)
+        return {"start": dt.datetime.combine(first, midnight), "end": end}
+
+
+def this_month() -> dict[str, str]:
+    today = timezone.now().date()
+    last = calendar.monthrange(today.year, today.month)[1]
+    return {"first": today.replace(day=1).isoformat(), "last": today.replace(day=last).isoformat()}
 
 
 def usd(field: str, words: str) -> Any:
@@ -35,6 +72,28 @@ class LedgerAccountAdmin(ReadOnly):
     list_filter = ["kind"]
     list_select_related = ["customer__user"]
     search_fields = ["customer__user__email"]
+    actions_detail = ["statement"]
+    actions_row = ["statement"]
+
+    @action(description="Statement", url_path="statement", permissions=["view"])
+    def statement(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Opening balance, entries, closing balance of a period."""
+        account = self.get_object(request, object_id)
+        if account is None:
+            raise Http404
+        asked = PeriodForm(request.GET if "first" in request.GET else this_month())
+        page = request.GET.get("page", "1")
+        shown = None
+        if asked.is_valid():
+            shown = account_statement.statement(
+                account, **asked.bounds, page=int(page) if page.isdecimal() else 1
+            )
+        context = {
+            **self.admin_site.each_context(request),
+            **{"title": f"Statement of account {account.pk}", "account": account, "opts": self.opts},
+            **{"form": asked, "statement": shown},
+        }
+        return TemplateResponse(request, "admin/statement.html", context)
 
 
 @admin.register(Transfer)

@@ -16,9 +16,8 @@ from django.db.models.functions import Now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import envelope
+from accounts import envelope, sealing
 from accounts.envelope import ApiError
-from billing import sealing
 from billing.models import IdempotentRequest
 
 HEADER = "Idempotency-Key"

@@ -12,8 +12,9 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 
+from accounts import sealing
 from accounts.models import Customer, User
-from billing import ledger, money, notices, sealing
+from billing import ledger, money, notices
 from billing.models import Payout, PayoutDestination
 
 DESTINATION_CHARS_MAX = 500

@@ -9,6 +9,9 @@ from typing import Any
 from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
+from unfold.admin import ModelAdmin, TabularInline
 
 from accounts.admin import ReadOnly
 from hosting import moderation, prices, reasons
@@ -35,7 +38,7 @@ class ServersOfHoster(ReadOnlyInline):
     show_change_link = True
 
 
-class ModelsOfServer(admin.TabularInline):
+class ModelsOfServer(TabularInline):
     model = HostedModel
     fields = [
         "model_id",
@@ -44,8 +47,15 @@ class ModelsOfServer(admin.TabularInline):
         "price_per_output_token",
         "context_window",
         "enabled",
+        "consistency",
+        "deactivated_at",
     ]
-    readonly_fields = ["price_per_input_token", "price_per_output_token"]  # changed on the model's own page
+    readonly_fields = [
+        "price_per_input_token",
+        "price_per_output_token",
+        "consistency",
+        "deactivated_at",
+    ]  # changed on the model's own page
     show_change_link = True
     extra = 0
     can_delete = False
@@ -55,6 +65,7 @@ class ModelsOfServer(admin.TabularInline):
 
 
 STANDINGS = (
+    (Kind.NOTICE, "Tell"),
     (Kind.WARN, "Warn"),
     (Kind.PROBATION, "Put on probation"),
     (Kind.SUSPEND, "Suspend"),
@@ -72,25 +83,36 @@ def _acts(kind: Kind, words: str) -> Any:
 
 
 @admin.register(Hoster)
-class HosterAdmin(Kept, admin.ModelAdmin):
+class HosterAdmin(Kept, ModelAdmin):
     list_display = ["name", "customer", "status", "trust", "created_at"]
     list_filter = ["status"]
     search_fields = ["name", "customer__user__email"]
-    fields = [
-        *("name", "customer", "status", "status_reason", "trust", "trust_parts", "trust_at", "is_new"),
-        "created_at",
+    fieldsets = [
+        (None, {"fields": ["name", "customer", "created_at"]}),
+        ("Standing", {"fields": ["status", "status_reason"]}),
+        ("Scores", {"fields": ["trust", "parts", "trust_at", "is_new"]}),
     ]
     readonly_fields = [
-        *("customer", "status", "status_reason", "trust", "trust_parts", "trust_at", "is_new"),
+        *("customer", "status", "status_reason", "trust", "parts", "trust_at", "is_new"),
         "created_at",
     ]
     list_select_related = ["customer__user"]
     inlines = [ServersOfHoster, ActionsOfHoster]
     actions = [_acts(kind, words) for kind, words in STANDINGS]
+    change_form_outer_before_template = "admin/hoster_actions.html"
+
+    @admin.display(description="what trust is made of")
+    def parts(self, hoster: Hoster) -> str:
+        """A line for each part of the score: its value, and what it was computed from."""
+        rows = (
+            (name, f"{part['value']:.2f}", part.get("detail", ""))
+            for name, part in hoster.trust_parts.items()
+        )
+        return format_html_join(mark_safe("<br>"), "{}: {} <small>{}</small>", rows) or "–"
 
 
 @admin.register(Server)
-class ServerAdmin(Kept, admin.ModelAdmin):
+class ServerAdmin(Kept, ModelAdmin):
     list_display = [
         "name",
         "kind",
@@ -116,7 +138,7 @@ class ServerAdmin(Kept, admin.ModelAdmin):
 
 
 @admin.register(HostedModel)
-class HostedModelAdmin(Kept, admin.ModelAdmin):
+class HostedModelAdmin(Kept, ModelAdmin):
     list_display = [
         *("model_id", "server", "price_per_input_token", "price_per_output_token"),
         *("context_window", "enabled", "deactivated_at"),
@@ -136,6 +158,7 @@ class HostedModelAdmin(Kept, admin.ModelAdmin):
         ),
         *("bytes_per_token", "created_at"),
     ]
+    change_form_outer_before_template = "admin/model_actions.html"
     actions = [
         reasons.asked(
             "deactivate",

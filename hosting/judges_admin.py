@@ -7,6 +7,8 @@ from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.admin import ReadOnly
 from hosting import terms
@@ -16,7 +18,7 @@ ANSWER_CHARS_MAX = 200  # Question.answers
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
-class ReadOnlyInline(admin.TabularInline):
+class ReadOnlyInline(TabularInline):
     """Rows that only the program writes, on the page of what they belong to."""
 
     extra = 0
@@ -49,7 +51,7 @@ class ModerationActionAdmin(ReadOnly):
 class Lines(forms.CharField):
     """A list of texts, one in each line."""
 
-    widget = forms.Textarea(attrs={"rows": 5, "cols": 80})
+    widget = UnfoldAdminTextareaWidget(attrs={"rows": 5})
 
     def prepare_value(self, value: Any) -> Any:
         return "\n".join(value) if isinstance(value, list) else value
@@ -81,7 +83,7 @@ class QuestionForm(forms.ModelForm):
 
 
 @admin.register(Question)
-class QuestionAdmin(admin.ModelAdmin):
+class QuestionAdmin(ModelAdmin):
     form = QuestionForm
     list_display = ["slug", "topic", "kind", "enabled"]
     list_filter = ["enabled", "topic", "kind"]
@@ -102,7 +104,7 @@ class AutoModelForm(forms.ModelForm):
 
 
 @admin.register(AutoModel)
-class AutoModelAdmin(admin.ModelAdmin):
+class AutoModelAdmin(ModelAdmin):
     form = AutoModelForm
     list_display = ["model_id", "created_at"]
     search_fields = ["model_id"]

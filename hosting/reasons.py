@@ -9,6 +9,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.models import User
 from hosting.models import ModerationAction
@@ -20,7 +21,7 @@ Do = Callable[[Any, str, User], ModerationAction | None]
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=REASON_CHARS_MAX,
-        widget=forms.Textarea(attrs={"rows": 4, "cols": 80, "class": "vLargeTextField"}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 4}),
         help_text="The hoster reads it, and can answer.",
     )
 

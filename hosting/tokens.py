@@ -2,7 +2,7 @@
 
 import secrets
 
-from billing import sealing
+from accounts import sealing
 
 
 class TokenUnreadable(Exception):

@@ -183,7 +183,9 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_NAME = "__Host-session" if HTTPS else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else "csrf"
 SESSION_COOKIE_HTTPONLY = True
+STAFF_IDLE_S = number("STAFF_IDLE_S", 1_800, low=60)  # after so long without a request staff are signed out
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0, low=0)  # how many of our own proxies append to X-Forwarded-For
 
@@ -194,16 +196,19 @@ INSTALLED_APPS = [
     "hosting",
     "billing",
     "accounts",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",  # its templates stand before the admin's
+    "neuralgate.admin_app.ConsoleConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
+    "django.contrib.humanize",  # for the page of sessions
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "django_htmx",
     "rest_framework",
     "drf_spectacular",
@@ -222,6 +227,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "neuralgate.idle.middleware",
 ]
 ROOT_URLCONF = "neuralgate.urls"
 APPEND_SLASH = False  # a redirect would lose the body and the key of an API call
@@ -266,7 +272,13 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"
 CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "neuralgate_cache"},
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "neuralgate_cache",
+        "OPTIONS": {
+            "MAX_ENTRIES": 20_000
+        },  # of 300, the default, a flood would push the counts of sign-ins out
+    },
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},  # what may be seconds old
 }
 
@@ -295,13 +307,32 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_HOST else "none"
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_PREVENT_ENUMERATION = True
+# The key is an address of the network and a login together (signup.AccountAdapter): nobody can lock another one out.
+ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,50/h/key"}
+ACCOUNT_FORMS = {"signup": "neuralgate.signup_form.SignupForm"}
 ACCOUNT_ADAPTER = "neuralgate.signup.AccountAdapter"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _public.scheme
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/account"
 LOGOUT_REDIRECT_URL = "/"
+MFA_ADAPTER = "neuralgate.second_factor.Adapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = not EMAIL_HOST  # without a mail server nobody could verify one
+
+# ------------------------------------------------------------------------------------------ the admin (unfold)
+UNFOLD = {
+    "SITE_TITLE": "NeuralGate",
+    "SITE_HEADER": "NeuralGate",
+    "SITE_SUBHEADER": "one API, many GPUs",
+    "SITE_ICON": "/static/img/logo.svg",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: "/static/img/logo.svg"}
+    ],
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["/static/css/admin.css"],  # its colours too: an inline style would need a hole in the policy
+    "DASHBOARD_CALLBACK": "neuralgate.dashboard.context",
+    "SIDEBAR": {"show_search": True, "navigation": "neuralgate.navigation.groups"},
+}
 
 # -------------------------------------------------------------------------------------------------------- API
 REST_FRAMEWORK = {

@@ -1,4 +1,4 @@
-"""What happens when somebody signs up."""
+"""What happens when somebody signs up, and how wrong passwords are counted."""
 
 from typing import Any
 
@@ -20,6 +20,12 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             ledger.open_customer(user=user)
         return user
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Wrong passwords for a login are counted for each address of the network apart."""
+        return (
+            f"{self.get_client_ip(request)}:{super()._get_login_attempts_cache_key(request, **credentials)}"
+        )
 
 
 @transaction.atomic

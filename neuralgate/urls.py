@@ -17,9 +17,9 @@ from neuralgate import (
     probes,
     public_pages,
     request_pages,
+    second_factor,
 )
 
-admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
 
 urlpatterns = [
@@ -50,6 +50,7 @@ urlpatterns = [
     path("hosters/portal", pages.portal, name="portal"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
+    path("accounts/2fa/totp/activate/", second_factor.Activate.as_view()),  # allauth's, and it counts at once
     path("accounts/", include("allauth.urls")),
     # ---------------------------------------------------------------------- the API
     path("v1/openapi.json", SpectacularJSONAPIView.as_view(**PUBLIC), name="openapi"),

@@ -4,7 +4,15 @@ from django.contrib import admin
 
 from accounts.admin import ReadOnly
 from billing.admin import usd
-from routing.models import GatewayProcess, InferenceRequest, OfferHour, OutcomeHour, PayerDay, UsageHour
+from routing.models import (
+    AuditRun,
+    GatewayProcess,
+    InferenceRequest,
+    OfferHour,
+    OutcomeHour,
+    PayerDay,
+    UsageHour,
+)
 
 
 @admin.register(InferenceRequest)
@@ -87,3 +95,9 @@ class OutcomeHourAdmin(ReadOnly):
 class GatewayProcessAdmin(ReadOnly):
     list_display = ["boot", "started_at", "heartbeat_at"]
     ordering = ["-heartbeat_at"]
+
+
+@admin.register(AuditRun)
+class AuditRunAdmin(ReadOnly):
+    list_display = ["started_at", "finished_at", "differences"]
+    ordering = ["-id"]

@@ -1,6 +1,16 @@
-"""Invariants between requests, hourly sums and the books; in the form of `billing.invariants`."""
+"""Invariants between requests, hourly sums and the books, in the form of `billing.invariants`; and what was found."""
 
+import datetime as dt
+from collections.abc import Sequence
+
+from django.utils import timezone
+
+from billing.audit import Difference
 from billing.invariants import Invariant
+from routing.models import AuditRun
+
+FOUND_KEPT_MAX = 20  # differences of a run that are kept in words
+RUNS_KEPT = dt.timedelta(days=30)
 
 USAGE_HOURS = Invariant(
     "a key's hourly sums are the sums of its posted charges",
@@ -60,3 +70,10 @@ REQUESTS = Invariant(
 )
 
 INVARIANTS = (USAGE_HOURS, OFFER_HOURS, REQUESTS)
+
+
+def keep(started_at: dt.datetime, differences: Sequence[Difference]) -> AuditRun:
+    """Write down what a run found, for the dashboard, and forget the runs of more than a month ago."""
+    AuditRun.objects.filter(finished_at__lt=timezone.now() - RUNS_KEPT).delete()
+    found = [str(difference) for difference in differences[:FOUND_KEPT_MAX]]
+    return AuditRun.objects.create(started_at=started_at, differences=len(differences), found=found)

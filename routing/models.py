@@ -1,5 +1,6 @@
 """What became of each request, and its hourly sums. Money is in `billing.Charge` under the same id."""
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Now
 
@@ -10,6 +11,9 @@ class GatewayProcess(models.Model):
     boot = models.UUIDField(primary_key=True)
     started_at = models.DateTimeField(db_default=Now())
     heartbeat_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "gateway processes"
 
     def __str__(self) -> str:
         return str(self.boot)
@@ -145,3 +149,22 @@ class OutcomeHour(models.Model):
 
     def __str__(self) -> str:
         return str(self.hour)
+
+
+class AuditRun(models.Model):
+    """What one run of the audit found. Kept for a month."""
+
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(db_default=Now())
+    differences = models.IntegerField(help_text="rows that break an invariant; 0: the books are sound")
+    found = ArrayField(models.TextField(), help_text="the first of them, in words")
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="routing_auditrun_not_negative", condition=models.Q(differences__gte=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.finished_at:%Y-%m-%d %H:%M}: {self.differences} differences"

@@ -5,6 +5,7 @@ from celery import shared_task
 from django.conf import settings
 from django.core.cache import cache
 from django.db import connection
+from django.utils import timezone
 
 from billing import audit as books
 from billing import ledger
@@ -64,11 +65,13 @@ def void_holds_of_dead_processes() -> int:
 
 @shared_task
 def audit_ledger() -> int:
-    """Recompute the books and the hourly sums; how many differences. Each is logged as an error."""
+    """Recompute the books and the hourly sums; how many differences. Each is logged as an error, and the run kept."""
+    started_at = timezone.now()
     with books.snapshot() as cursor:
         differences = books.differences(cursor, (*books.INVARIANTS, *requests.INVARIANTS))
     for difference in differences:
         log.error("books.differ", difference=str(difference))
+    requests.keep(started_at, differences)
     return len(differences)
 
 

@@ -8,10 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import User
 from routing import pulse
 from tests import bookings, factories
 from tests.routing.test_usage_api import address
+from tests.staff import signed_in
 
 MODELS = [
     model for app in ("accounts", "billing", "routing") for model in apps.get_app_config(app).get_models()
@@ -21,11 +21,7 @@ READ_ONLY = [model for model in MODELS if model._meta.app_label != "accounts"]
 
 @pytest.fixture
 def staff() -> Client:
-    client = Client()
-    client.force_login(
-        User.objects.create_superuser(f"{factories.unique('admin')}@example.org", "correct horse")
-    )
-    return client
+    return signed_in()
 
 
 def page(kind: str, model: type, *args: object) -> str:

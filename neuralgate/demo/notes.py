@@ -16,6 +16,8 @@ class Login:
     email: str
     password: str
     key: str = ""
+    secret: str = ""  # of the second factor, for an authenticator app
+    codes: list[str] = field(default_factory=list)  # the second factor's spare codes
 
 
 @dataclass(slots=True)

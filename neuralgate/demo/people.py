@@ -2,6 +2,10 @@
 
 import asyncio
 
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from allauth.mfa.utils import decrypt
 from django.core.management.base import CommandError
 
 from accounts import issuing, keys
@@ -21,6 +25,7 @@ def settle_in(notes: Notes) -> None:
     admin = notes.login(ADMIN)
     if not User.objects.filter(email=admin.email).exists():
         User.objects.create_superuser(admin.email, admin.password)
+    _second_factor(User.objects.get(email=admin.email), admin, notes)
     alice = notes.login(CUSTOMER)
     _let_in(registration.open_customer(email=alice.email, tier="pro"), alice, notes)
     for simulated in NETWORK:
@@ -40,6 +45,20 @@ def _let_in(customer: Customer, login: Login, notes: Notes) -> None:
     if not ApiKey.objects.filter(customer=customer, digest=keys.digest(login.key), revoked_at=None).exists():
         login.key, _ = issuing.issue(customer=customer, name="demo")
         notes.save()
+
+
+def _second_factor(user: User, login: Login, notes: Notes) -> None:
+    """Staff need one: the notes have a secret for an app, and codes that are unused again at each start."""
+    login.secret = login.secret or generate_totp_secret()
+    found = Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).first()
+    if found is None or decrypt(found.data["secret"]) != login.secret:
+        Authenticator.objects.filter(user=user, type=Authenticator.Type.TOTP).delete()
+        TOTP.activate(user, login.secret)
+    spare = RecoveryCodes.activate(user)
+    spare.instance.data["used_mask"] = 0
+    spare.instance.save(update_fields=["data"])
+    login.codes = spare.generate_codes()
+    notes.save()
 
 
 def _connect(simulated: Simulated, notes: Notes) -> None:

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from django.test import Client
 
 from accounts import keys
 from accounts.models import ApiKey, User
@@ -40,9 +41,20 @@ def test_settling_in_twice_makes_everything_once(notes: Notes):
     servers = Server.objects.filter(name__in=[simulated.name for simulated in people.NETWORK])
     assert servers.count() == len(network.NETWORK)
     assert not servers.filter(verified_at=None).exists()
+    admin = next(login for name, login in notes.logins.items() if name.startswith(people.ADMIN))
+    assert _opens_the_admin(admin.email, admin.password, admin.codes[0])
+    people.settle_in(notes)
+    assert _opens_the_admin(admin.email, admin.password, admin.codes[0]), "usable again after a restart"
     for login in notes.logins.values():
         assert User.objects.get(email=login.email).check_password(login.password)
         assert not login.key or ApiKey.objects.filter(digest=keys.digest(login.key)).exists()
+
+
+def _opens_the_admin(email: str, password: str, code: str) -> bool:
+    client = Client()
+    client.post("/accounts/login/", {"login": email, "password": password})
+    client.post("/accounts/2fa/authenticate/", {"code": code})
+    return client.get("/admin/").status_code == 200
 
 
 def test_the_notes_survive_and_only_their_owner_reads_them(tmp_path):
@@ -63,7 +75,11 @@ def test_the_greeting_has_a_line_to_paste(tmp_path):
     notes = Notes.load(tmp_path / "demo.json")
     for name in (people.ADMIN, people.CUSTOMER, people.HOSTER):
         notes.login(name).key = f"ngk_{name}"
+    notes.login(people.ADMIN).codes = ["11112222", "33334444"]
+    notes.login(people.ADMIN).secret = "ABCDEFGH"
     shown = greeting(notes, "http://127.0.0.1:8000")
     assert "curl http://127.0.0.1:8000/v1/chat/completions \\\n" in shown
     assert shown.count("ngk_alice") == 3
+    assert "one of 11112222 33334444\n" in shown
+    assert "the secret ABCDEFGH\n" in shown
     assert all(login.password in shown for login in notes.logins.values())

@@ -5,7 +5,6 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import User
 from hosting import moderation, tokens
 from hosting.models import (
     AutoModel,
@@ -20,15 +19,12 @@ from hosting.models import (
 )
 from tests import factories
 from tests.ports import ports
+from tests.staff import signed_in
 
 
 @pytest.fixture
 def admin() -> Client:
-    client = Client()
-    client.force_login(
-        User.objects.create_superuser(f"{factories.unique('admin')}@example.org", "correct horse")
-    )
-    return client
+    return signed_in()
 
 
 def test_every_page_opens_and_no_token_is_shown(admin: Client) -> None:
@@ -84,6 +80,7 @@ def do(admin: Client, table: str, action: str, rows: list[int], **fields: str): 
 @pytest.mark.parametrize(
     ("action", "words", "status"),
     [
+        ("notice", "Tell", "warned"),
         ("warn", "Warn", "warned"),
         ("probation", "Put on probation", "probation"),
         ("suspend", "Suspend", "suspended"),

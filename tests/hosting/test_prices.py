@@ -8,12 +8,12 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from accounts.models import User
 from hosting import prices, tasks
 from hosting.models import HostedModel, Server
 from hosting.terms import TermsRefused
 from tests import bookings, factories
 from tests.ports import ports
+from tests.staff import signed_in
 
 DELAY = dt.timedelta(seconds=600)
 Travel = Callable[[dt.timedelta], None]
@@ -172,8 +172,7 @@ def test_carol_sets_no_price_of_bobs():
 
 
 def test_a_price_written_in_the_admin_waits_like_any_other():
-    admin = Client()
-    admin.force_login(User.objects.create_superuser(f"{factories.unique('admin')}@example.org", "horse"))
+    admin = signed_in()
     offer = offered()
     form = {
         **{"model_id": offer.model_id, "upstream_name": "theirs", "context_window": "4096", "enabled": "on"},

@@ -16,6 +16,7 @@ from neuralgate.management.commands import serve
 from neuralgate.supervisor import Family, Program
 
 SIMULATORS_READY_S = 30.0
+CODES_SHOWN = 4
 QUESTION = "What is the capital of France?"
 # The demo's hosters listen on this machine, over plain HTTP.
 ON_ONE_MACHINE = {"ALLOW_PRIVATE_ADDRESSES": "1", "ALLOW_HTTP_HOSTERS": "1"}
@@ -81,6 +82,9 @@ NeuralGate's demo is ready: {address}
 {len(NETWORK)} simulated model servers are connected. Stop it with Ctrl-C; logins and keys stay the same.
 
   admin     {admin.email:<22}  {admin.password:<18}  {address}/admin/
+            The admin asks for a second factor: one of {" ".join(admin.codes[:CODES_SHOWN])}
+            (each works once, and again after a restart), or the secret {admin.secret}
+            in an authenticator app.
   customer  {alice.email:<22}  {alice.password:<18}  {address}/accounts/login/
   hoster    {bob.email:<22}  {bob.password:<18}  {address}/accounts/login/
 

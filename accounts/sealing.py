@@ -1,4 +1,4 @@
-"""What the database keeps encrypted: servers' tokens, where payouts go, secrets of webhooks, answers to be repeated."""
+"""What the database keeps encrypted with FERNET_KEYS: servers' tokens, second factors, where payouts go, answers."""
 
 import base64
 import functools
@@ -14,12 +14,12 @@ class Unreadable(Exception):
 
 def seal(data: bytes, *, owner: str) -> bytes:
     """The owner's name (without colons) is inside, so that a swapped row is noticed."""
-    return _fernet(tuple(settings.FERNET_KEYS)).encrypt(owner.encode() + b":" + data)
+    return fernet().encrypt(owner.encode() + b":" + data)
 
 
 def unseal(sealed: bytes | str, *, owner: str) -> bytes:
     try:
-        found, _, data = _fernet(tuple(settings.FERNET_KEYS)).decrypt(sealed).partition(b":")
+        found, _, data = fernet().decrypt(sealed).partition(b":")
     except InvalidToken:
         raise Unreadable("cannot be decrypted; check FERNET_KEYS.") from None
     if found != owner.encode():
@@ -27,9 +27,13 @@ def unseal(sealed: bytes | str, *, owner: str) -> bytes:
     return data
 
 
+def fernet() -> MultiFernet:
+    """The first key encrypts, all decrypt; any string serves as a key."""
+    return _fernet(tuple(settings.FERNET_KEYS))
+
+
 @functools.cache
 def _fernet(keys: tuple[str, ...]) -> MultiFernet:
-    """The first key encrypts, all decrypt; any string serves as a key."""
     return MultiFernet(
         [Fernet(base64.urlsafe_b64encode(hashlib.sha256(key.encode()).digest())) for key in keys]
     )
