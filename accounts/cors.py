@@ -12,7 +12,7 @@ METHODS = "GET, POST, DELETE, OPTIONS"
 REQUEST_HEADERS = "Authorization, Content-Type, Idempotency-Key"
 EXPOSED_HEADERS = (
     "x-request-id, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
-    "x-ratelimit-reset-requests"
+    "x-ratelimit-reset-requests, idempotent-replayed"
 )
 PREFLIGHT_MAX_AGE_S = 86_400
 

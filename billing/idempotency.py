@@ -7,7 +7,6 @@ commit and is given its answer; after a refusal the key is as new.
 import datetime as dt
 import hashlib
 import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +17,9 @@ from rest_framework.response import Response
 
 from accounts import envelope, sealing
 from accounts.envelope import ApiError
+from billing.idempotency_key import HEADER, REPLAYED, check, owner
 from billing.models import IdempotentRequest
 
-HEADER = "Idempotency-Key"
-REPLAYED = "Idempotent-Replayed"
-NAME = re.compile(r"[\x21-\x7e]{1,255}")
 KEPT = dt.timedelta(hours=24)
 ROWS_MAX = 5_000
 
@@ -31,13 +28,6 @@ CLAIM = """
 INSERT INTO billing_idempotentrequest (customer_id, name, route, body_digest, running) VALUES (%s, %s, %s, %s, false)
 ON CONFLICT (customer_id, name) DO NOTHING RETURNING id
 """
-
-
-def check_name(name: str) -> str:
-    """The header's text; raises ApiError when it is no key."""
-    if not NAME.fullmatch(name):
-        raise ApiError(envelope.MALFORMED.because(f"{HEADER} takes 1 to 255 printable ASCII characters."))
-    return name
 
 
 def once(request: Request, act: Callable[[], tuple[int, Any]]) -> Response:
@@ -53,7 +43,7 @@ def once(request: Request, act: Callable[[], tuple[int, Any]]) -> Response:
     customer = request.auth.customer_id  # type: ignore[union-attr]  # BearerKey sets it
     digest = hashlib.sha256(json.dumps(request.data, sort_keys=True).encode()).digest()
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(CLAIM, [customer, check_name(name), request.path, digest])
+        cursor.execute(CLAIM, [customer, check(name), request.path, digest])
         claimed = cursor.fetchone()
         if claimed:
             status, content = act()
@@ -63,11 +53,6 @@ def once(request: Request, act: Callable[[], tuple[int, Any]]) -> Response:
             )
             return Response(content, status=status)
     return _replay(IdempotentRequest.objects.get(customer=customer, name=name), request.path, digest)
-
-
-def owner(customer_id: int, name: str) -> str:
-    """Whose a sealed answer is."""
-    return f"answer {customer_id} {hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def forget_old() -> int:

@@ -5,7 +5,7 @@ import signal
 
 POINTS = (
     "received", "before_admit", "admitted", "before_connect", "headers", "first_byte", "relayed_some",
-    "finish_seen", "settle_begin", "settle_committed", "before_last_bytes", "last_bytes_sent",
+    "finish_seen", "answer_kept", "settle_begin", "settle_committed", "before_last_bytes", "last_bytes_sent",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import structlog
 
 from accounts import envelope, keys
 from accounts.envelope import ApiError, Problem
+from billing import idempotency_key
 from hosting import targets
 from hosting.offers import LiveOffer
 from routing import admission, wire
@@ -28,6 +29,7 @@ from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
 from routing.relay import Relay, Ticket, explained
+from routing.repeats import Attempt, Lost, Repeats, Replay
 from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
 from routing.upstream import HOP_HEADER as HOP
@@ -47,10 +49,12 @@ WATCH_AFTER_S = 0.02
 HOP_HEADER = HOP.encode()
 EXPLAIN_HEADER = b"x-neuralgate-explain"
 TARGET_HEADER = targets.HEADER.encode()
+REPEAT_HEADER = idempotency_key.HEADER.lower().encode()
+REPLAYED_HEADER = idempotency_key.REPLAYED.lower().encode()
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, retry-after, x-ratelimit-limit-requests, "
-     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests"),
+     b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotent-replayed"),
 ]  # fmt: skip
 
 Scope = dict[str, Any]
@@ -107,6 +111,14 @@ class Gateway:
             wait_s=config.admission_wait_s,
             give_back=self._settlement.give_back,
         )
+        self._repeats = Repeats(
+            config.dsn,
+            boot=boot,
+            dead_after_s=config.dead_after_s,
+            longest_s=config.hold_expiry_s,
+            rows_max=config.batch_rows_max,
+            wait_s=config.admission_wait_s,
+        )
         self._load = Load(time.monotonic, lambda *change: self._directory.tell_circuit(*change))
         self._directory = Directory(
             config.dsn,
@@ -132,6 +144,7 @@ class Gateway:
         await self._directory.start()
         self._settlement.start()
         self._admission.start()
+        self._repeats.start()
         self._comments = asyncio.get_running_loop().create_task(
             self._traffic.keep_streams_open(), name="comments"
         )
@@ -141,6 +154,7 @@ class Gateway:
         self._comments.cancel()
         await self._admission.stop()
         await self._settlement.stop()
+        await self._repeats.stop()
         await self._directory.stop()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -186,17 +200,48 @@ class Gateway:
         delivery = Delivery(
             send, headers, stream=call.stream, stall_s=self._config.bounds.stall_s, clock=time.monotonic
         )
+        if head.repeat is None:
+            await self._answer(asked, receive, headers, delivery, explain=head.explain)
+            return
+        claim = await self._claim(head.repeat, scope["path"], asked, body)
+        if isinstance(claim, Replay):
+            headers[0] = request_id(claim.charge)
+            await delivery.whole(claim.status, claim.body, [(REPLAYED_HEADER, b"true")])
+            return
+        try:
+            await self._answer(
+                asked._replace(attempt=claim), receive, headers, delivery, explain=head.explain
+            )
+        finally:
+            claim.end()
+
+    async def _claim(self, name: str, route: str, asked: "Asked", body: bytes) -> Attempt | Replay:
+        verdict = await self._authenticate(asked.digest)
+        return await self._repeats.claim(
+            customer=verdict.customer,
+            name=idempotency_key.check(name),
+            route=route,
+            body=body,
+            join=not asked.call.stream,
+        )
+
+    async def _answer(
+        self, asked: "Asked", receive: Receive, headers: Headers, delivery: Delivery, *, explain: bool
+    ) -> None:
+        """Admit the call and relay its answer, with other servers where the first ones failed."""
+        call, crash_at = asked.call, self._config.crash_at
         try:
             ticket = await self._admit(asked, headers)
         except NobodyFits as error:
-            await delivery.fail(
-                error.problem, explained(error.choice.explanation()) if head.explain else None
-            )
+            await delivery.fail(error.problem, explained(error.choice.explanation()) if explain else None)
             return
         headers[0] = request_id(ticket.charge)
         reach("admitted", crash_at)
-        relay = Relay(self._traffic, call, ticket, delivery, self._end_user, explain=head.explain)
-        watcher = Watcher(receive, relay)
+        relay = Relay(
+            self._traffic, call, ticket, delivery, self._end_user, explain=explain, attempt=asked.attempt
+        )
+        # An answer that is kept for a repetition is finished even when its client has gone.
+        watcher = Watcher(receive, relay, deaf=asked.attempt is not None and not call.stream)
         self._in_flight += 1
         try:
             await relay.run()
@@ -260,6 +305,8 @@ class Gateway:
             ]
         if problem := admission.refusal(verdict, now_s=now_s):
             raise ApiError(problem)
+        if asked.attempt is not None:
+            await self._bind(asked.attempt, application.charge)
         return Ticket(
             charge=application.charge,
             customer=verdict.customer,
@@ -275,10 +322,19 @@ class Gateway:
             return self._chooser.choose_target(asked.call, asked.target, self._config.test_price_max)
         return self._chooser.choose(asked.call, asked.seed, tried=tried)
 
-    async def _authenticate(self, digest: bytes) -> None:
+    async def _bind(self, attempt: Attempt, charge: str) -> None:
+        try:
+            await attempt.bind(charge)
+        except (Lost, Full, Unreachable) as error:
+            self._settlement.give_back(charge)
+            running = isinstance(error, Lost)
+            raise ApiError(envelope.IDEMPOTENCY_RUNNING if running else envelope.UNAVAILABLE) from None
+
+    async def _authenticate(self, digest: bytes) -> Verdict:
         verdict = await self._ask(admission.introduce(digest))
         if problem := admission.refusal(verdict, now_s=time.time()):
             raise ApiError(problem)
+        return verdict
 
     async def _refresh(self, since_s: float) -> None:
         try:
@@ -301,12 +357,16 @@ class Gateway:
 
 
 class Asked(NamedTuple):
-    """A call with what its choice depends on. target: the one server that a test of ours is for."""
+    """A call with what its choice depends on. target: the one server that a test of ours is for.
+
+    attempt: the right to be served under an Idempotency-Key.
+    """
 
     call: Call
     digest: bytes
     seed: int
     target: int | None
+    attempt: Attempt | None = None
 
 
 class ClientGone(Exception):
@@ -327,11 +387,12 @@ class Watcher:
 
     __slots__ = ("_receive", "_relay", "_task", "_timer", "gone")
 
-    def __init__(self, receive: Receive, relay: Relay) -> None:
+    def __init__(self, receive: Receive, relay: Relay, *, deaf: bool = False) -> None:
+        """deaf: it never tells."""
         self._receive = receive
         self._relay = relay
         self._task: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
+        self._timer = None if deaf else asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
         self.gone = False
 
     def watch(self, relay: Relay) -> None:
@@ -341,7 +402,8 @@ class Watcher:
             relay.hang_up()
 
     def stop(self) -> None:
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
 
@@ -356,18 +418,23 @@ class Watcher:
 
 
 class Head(NamedTuple):
-    """What the headers say: API key, announced body bytes, whether to explain, for which server a test is."""
+    """What the headers say: API key, announced body bytes, whether to explain, for which server a test is.
+
+    repeat: the Idempotency-Key, if there is one.
+    """
 
     key: str
     length: int
     explain: bool
     target: bytes
+    repeat: str | None
 
 
 def read_headers(scope: Scope) -> Head:
     """The key's layout is checked here, before anything is spent on it."""
     authorization: bytes | None = None
     length, explain, target = 0, False, b""
+    repeat: str | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
             if authorization is not None:
@@ -383,13 +450,17 @@ def read_headers(scope: Scope) -> Head:
             explain = value.strip() in (b"1", b"true")
         elif name == TARGET_HEADER:
             target = value
+        elif name == REPEAT_HEADER:
+            if repeat is not None:
+                raise ApiError(envelope.MALFORMED.because("Send one Idempotency-Key header, not several."))
+            repeat = value.decode("latin-1")
     if not authorization:
         raise ApiError(envelope.NO_KEY)
     scheme, _, key = authorization.decode("latin-1").partition(" ")
     key = key.strip()
     if scheme.lower() != "bearer" or not keys.is_well_formed(key):
         raise ApiError(envelope.BAD_KEY)
-    return Head(key, length, explain, target)
+    return Head(key, length, explain, target, repeat)
 
 
 async def read_body(receive: Receive, body_bytes_max: int) -> bytes:

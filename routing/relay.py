@@ -19,11 +19,12 @@ from accounts.envelope import Problem
 from hosting.offers import LiveOffer
 from hosting.shapes import Shape
 from routing import metering, suspicion, wire
-from routing.batching import Unreachable
+from routing.batching import Full, Unreachable
 from routing.chooser import Choice
 from routing.crashpoints import reach
 from routing.delivery import Delivery
 from routing.metering import Meter
+from routing.repeats import Attempt, Lost
 from routing.settlement import Ending, Receipt
 from routing.traffic import Traffic
 from routing.upstream import Answer, Failure, Refused
@@ -80,9 +81,13 @@ class Relay:
         end_user: Callable[..., str],
         *,
         explain: bool = False,
+        attempt: Attempt | None = None,
         before: "Relay | None" = None,
     ) -> None:
-        """explain: the answer says why its server was chosen. before: the relay whose servers all failed before."""
+        """explain: the answer says why its server was chosen. before: the relay whose servers all failed before.
+
+        attempt: the request has an Idempotency-Key; a whole answer is kept before it is booked.
+        """
         self._traffic = traffic
         self._call = call
         self._ticket = ticket
@@ -91,6 +96,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._explain = explain
+        self._repeat = attempt
         self._started_at: float = before._started_at if before else self._loop.time()
         self._meter = Meter(call)
         self._position = 0  # of the server that is asked now, from 1
@@ -128,6 +134,7 @@ class Relay:
             self._delivery,
             self._end_user,
             explain=self._explain,
+            attempt=self._repeat,
             before=self,
         )
 
@@ -426,6 +433,10 @@ class Relay:
     async def _hand_over(self, offer: LiveOffer) -> None:
         """The answer is complete: book it, and only then send its last bytes."""
         input_tokens, output_tokens = self._tokens(offer, complete=True)
+        usage = self._usage_block(input_tokens, output_tokens)
+        whole = b"" if self._call.stream else orjson.dumps({**self._shell, "usage": usage, **self._why()})
+        if whole and self._repeat is not None and not await self._is_kept(self._repeat, whole):
+            return
         reach("settle_begin", self._traffic.crash_at)
         future = self._book(
             quote=self._position,
@@ -442,7 +453,6 @@ class Relay:
             await self._delivery.fail(envelope.PLATFORM_FAULT)
             return
         reach("settle_committed", self._traffic.crash_at)
-        usage = self._usage_block(input_tokens, output_tokens)
         if self._call.stream:
             last = self._early + self._last
             if self._call.wants_usage or self._explain:
@@ -457,8 +467,19 @@ class Relay:
             await self._delivery.end(b"".join(last))
         else:
             reach("before_last_bytes", self._traffic.crash_at)
-            await self._delivery.whole(200, orjson.dumps({**self._shell, "usage": usage, **self._why()}))
+            await self._delivery.whole(200, whole)
         reach("last_bytes_sent", self._traffic.crash_at)
+
+    async def _is_kept(self, attempt: Attempt, answer: bytes) -> bool:
+        """What could not be given again is not booked either."""
+        try:
+            await attempt.keep(answer)
+        except (Lost, Full, Unreachable):
+            self._book(quote=0, outcome="platform_fault")
+            await self._delivery.fail(envelope.UNAVAILABLE)
+            return False
+        reach("answer_kept", self._traffic.crash_at)
+        return True
 
     async def _refuse(self, refused: Refused) -> None:
         """The server says the request is wrong: the customer's to mend, nobody's fault here."""

@@ -17,7 +17,7 @@ from django.test import Client
 from accounts import envelope
 from accounts.models import Tier
 from billing import audit as books
-from billing import disputes, invariants, ledger
+from billing import disputes, invariants, ledger, payouts
 from billing.models import Charge, Debt, Dispute, LedgerAccount, Maturity, SpendWindow, Transfer
 from hosting.models import HostedModel
 from neuralgate import schedule
@@ -231,8 +231,14 @@ def market(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, 
         alice = factories.person("alice", tier="free")
         bob, hoster = factories.hoster("bob")
         _, offer = factories.server(address(), of=hoster, model=DOCS_MODEL)
-        bookings.book(alice, offer)
-        yield {"usage": alice, "models": alice, "requests": alice, "earnings": bob}
+        call = bookings.book(alice, offer)
+        disputes.open_(customer=alice.customer, charge=call.id, reason="incomplete", detail="It stops.")
+        bookings.earn(hoster, 100_000_000_000)
+        payouts.ask(
+            customer=bob.customer, amount_nanos=12_000_000_000, method="paypal", destination="bob@example.org"
+        )
+        of_bob = dict.fromkeys(("earnings", "payouts"), bob)
+        yield dict.fromkeys(("usage", "models", "requests", "disputes"), alice) | of_bob
         HostedModel.objects.filter(pk=offer.pk).update(enabled=False)
 
 
@@ -291,6 +297,8 @@ def test_there_is_an_example_answer_for_every_accounting_route():
         "earnings",
         "earnings/by-model",
         "models",
+        "disputes",
+        "payouts",
     ]
     assert {f"/v1/{route}" for route in wanted} <= routes
 

@@ -259,6 +259,7 @@ class IdempotentRequest(models.Model):
     status = models.SmallIntegerField(null=True)
     answer = models.BinaryField(null=True)
     created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(db_default=Now(), help_text="the attempt that runs, or ran last")
 
     class Meta:
         constraints = [

@@ -1,6 +1,9 @@
 """Requests through the running gateway, to fake servers, into the real books."""
 
 import json
+import os
+import subprocess
+import sys
 
 import httpx
 
@@ -46,3 +49,12 @@ def test_a_stream_ends_with_done_after_it_is_booked(gateway: RunningGateway):
     assert text == "Paris is the capital of France."
     assert chunks[-1]["usage"] == {"prompt_tokens": 10, "completion_tokens": 8, "total_tokens": 18}
     assert alice.account.posted_nanos == 5_000_000_000 - 3_400
+
+
+def test_the_application_can_be_imported_by_a_server_that_knows_nothing_of_django():
+    """The gateway is imported before Django's apps are: it must not need their models for that."""
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(
+        [sys.executable, "-c", "import neuralgate.asgi"], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr

@@ -18,6 +18,7 @@ from tests.scenarios.processes import gateway_process
 pytestmark = pytest.mark.slow
 WELCOME = 5_000_000_000
 STREAM_ONLY = {"relayed_some", "finish_seen", "first_byte"}
+WHOLE_ONLY = {"answer_kept"}
 
 
 def test_dsn() -> str:
@@ -29,13 +30,17 @@ def test_dsn() -> str:
 test_dsn.__test__ = False  # type: ignore[attr-defined]
 
 
-def seen_by_client(url: str, who: factories.Person, model: str, *, stream: bool) -> bool:
-    """Whether the client saw a complete answer."""
+def seen_by_client(url: str, who: factories.Person, model: str, *, stream: bool, key: str = "") -> bool:
+    """Whether the client saw a complete answer. key: an Idempotency-Key."""
     body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": "Hello"}]}
     text = b""
     try:
         with httpx.stream(
-            "POST", f"{url}/v1/chat/completions", json=body, headers=who.headers, timeout=10
+            "POST",
+            f"{url}/v1/chat/completions",
+            json=body,
+            headers=who.headers | ({"Idempotency-Key": key} if key else {}),
+            timeout=15,
         ) as answer:
             for piece in answer.iter_raw():
                 text += piece
@@ -49,13 +54,16 @@ def seen_by_client(url: str, who: factories.Person, model: str, *, stream: bool)
 def test_a_killed_process_leaves_sound_books(point: str, stream: bool, monkeypatch: pytest.MonkeyPatch):
     if point in STREAM_ONLY and not stream:
         pytest.skip("a whole answer has no such step")
+    if point in WHOLE_ONLY and stream:
+        pytest.skip("a stream has no such step")
     alice = factories.person()
     server = fakes.FakeServer(fakes.model(usage=(10, 8), pause_s=0.01))
     _, offer = factories.server(server.base_url)
     complete = 0
     for _ in range(2):  # twice in a row
         with gateway_process(test_dsn(), NG_CRASH_AT=point) as (url, process):
-            complete += seen_by_client(url, alice, offer.model_id, stream=stream)
+            key = factories.unique("key") if point in WHOLE_ONLY else ""
+            complete += seen_by_client(url, alice, offer.model_id, stream=stream, key=key)
             assert process.wait(10) == -9, "the process was to be killed"
 
     monkeypatch.setattr(settings, "PROCESS_DEAD_AFTER_S", 2)
@@ -76,6 +84,25 @@ def test_a_killed_process_leaves_sound_books(point: str, stream: bool, monkeypat
     assert account.posted_nanos == WELCOME - posted * 3_400
     assert Transfer.objects.filter(debit=account).count() == 2 * posted
     call_command("audit")  # exits 1 on any difference
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point not in STREAM_ONLY])
+def test_a_repetition_after_a_crash_is_served_and_paid_once(point: str):
+    """With an Idempotency-Key the client just asks again, of another process, until it has its answer."""
+    alice = factories.person()
+    _, offer = factories.server(fakes.FakeServer(fakes.model(usage=(10, 8))).base_url)
+    with gateway_process(test_dsn(), NG_CRASH_AT=point) as (url, process):
+        seen_by_client(url, alice, offer.model_id, stream=False, key="same")
+        assert process.wait(10) == -9, "the process was to be killed"
+    with gateway_process(test_dsn(), PROCESS_DEAD_AFTER_S="2") as (url, process):
+        for _ in range(2):
+            assert seen_by_client(url, alice, offer.model_id, stream=False, key="same")
+        process.terminate()
+        process.wait(10)
+    account = alice.account
+    assert Charge.objects.filter(account=account, state="posted").count() == 1
+    assert (account.posted_nanos, account.held_nanos) == (WELCOME - 3_400, 0)
+    call_command("audit")
 
 
 def test_the_same_requests_work_when_nothing_crashes():
