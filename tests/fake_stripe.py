@@ -1,7 +1,7 @@
 """A local server that speaks the few endpoints of Stripe that we use, with its Idempotency-Keys, and signs events.
 
-`trouble` is what befalls the next calls, one each: "down" (the connection ends), "slow", "error" (500, nothing done),
-"done, 500" (done, and 500 is answered), or a tuple (status, error) that refuses.
+`trouble` is what befalls the next calls, one each: "down" (the connection ends), "slow" (done, the answer is late),
+"error" (500, nothing done), "done, 500" (done, and 500 is answered), or a tuple (status, error) that refuses.
 """
 
 import itertools
@@ -32,7 +32,7 @@ class FakeStripe:
         self.trouble: list[Any] = []
         self.card_status = "succeeded"
         self.slow_s = 1.0
-        self._answers: dict[str, Object] = {}
+        self._answers: dict[str | None, Object] = {}
         self._numbers = itertools.count(1)
         self._tag = uuid.uuid4().hex[:8]
         self._lock = threading.Lock()
@@ -93,8 +93,6 @@ class FakeStripe:
         with self._lock:
             self.calls.append((method, path, asked))
             trouble = self.trouble.pop(0) if self.trouble else None
-        if trouble == "slow":
-            time.sleep(self.slow_s)
         if trouble == "down":
             raise ConnectionError
         if trouble == "error":
@@ -102,14 +100,16 @@ class FakeStripe:
         if isinstance(trouble, tuple):
             return trouble[0], {"error": trouble[1]}
         with self._lock:
-            if key is None or key not in self._answers:
-                status, found = self._act(method, path, asked)
-                if key is None or status != 200:
-                    return status, found
+            status, found = (
+                (200, self._answers[key]) if key in self._answers else self._act(method, path, asked)
+            )
+            if key and status == 200:
                 self._answers[key] = found
+        if trouble == "slow":
+            time.sleep(self.slow_s)
         if trouble == "done, 500":
             return 500, {"error": {"type": "api_error", "message": "Sorry."}}
-        return 200, self._answers[key]
+        return status, found
 
     def _act(self, method: str, path: str, asked: Object) -> tuple[int, Object]:
         kind, _, name = path.removeprefix("/v1/").replace("checkout/sessions", "sessions").partition("/")
