@@ -7,7 +7,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSpli
 from rest_framework.permissions import AllowAny
 
 from accounts import api
-from neuralgate import key_pages, pages, probes
+from neuralgate import credit_pages, key_pages, pages, payout_pages, probes
 
 admin.site.site_header = admin.site.site_title = "NeuralGate"
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -24,6 +24,12 @@ urlpatterns = [
     path("account/keys/new", key_pages.new, name="new_key"),
     path("account/keys/<int:key_id>/revoke", key_pages.revoke, name="revoke_key"),
     path("hosters/portal", pages.portal, name="portal"),
+    path("account/credit", credit_pages.credit, name="credit"),
+    path("account/credit/automatic", credit_pages.automatic, name="recharge"),
+    path("account/credit/<uuid:topup_id>", credit_pages.topup, name="topup"),
+    path("hosters/payouts", payout_pages.listed, name="payouts"),
+    path("hosters/payouts/stripe", payout_pages.stripe_account, name="stripe_account"),
+    path("hosters/payouts/<uuid:payout_id>/cancel", payout_pages.cancel, name="cancel_payout"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),

@@ -19,6 +19,7 @@ PASSWORD = "a long enough sentence"
 PUBLIC = ["/", "/models", "/hosters", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"]
 PRIVATE = [
     *("/account", "/account/requests", "/account/keys/new", "/account/keys/1/revoke"),
+    *("/account/credit", "/hosters/payouts", "/hosters/payouts/stripe"),
     *("/hosters/register", "/hosters/portal", "/hosters/servers/1", "/hosters/servers/1/token"),
 ]
 MANAGE = ["/accounts/email/", "/accounts/password/change/", "/accounts/2fa/"]
