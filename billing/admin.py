@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from accounts.admin import ReadOnly
 from billing import money
+from billing.credit_admin import credit
 from billing.models import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
 
 
@@ -35,6 +37,10 @@ class LedgerAccountAdmin(ReadOnly):
     list_filter = ["kind"]
     list_select_related = ["customer__user"]
     search_fields = ["customer__user__email"]
+    actions = [credit]
+
+    def has_credit_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_ledgeraccount")
 
 
 @admin.register(Transfer)
@@ -104,3 +110,6 @@ class RateWindowAdmin(ReadOnly):
     list_filter = ["span"]
     search_fields = ["customer__user__email"]
     ordering = ["-starts_at"]
+
+
+from billing import cases_admin  # noqa: E402, F401  # registers the rest, with the columns of this module

@@ -101,6 +101,20 @@ def withdraw(*, payout: Payout, reason: str, actor: User) -> Payout:
     raise PayoutRefused(f"Stripe had sent it already, as {sent.id}: it is marked as paid.")
 
 
+def give_up(*, payout: Payout, reason: str, actor: User) -> Payout:
+    """It failed, or came back, says a person; of one by Stripe, Stripe is asked first. Raises PayoutRefused."""
+    if payout.method == STRIPE and payout.state == Payout.State.APPROVED:
+        return withdraw(payout=payout, reason=reason, actor=actor)
+    return payouts.fail(payout=payout, reason=reason, actor=actor)
+
+
+def paid_by_hand(*, payout: Payout, reference: str, actor: User) -> Payout:
+    """A person has paid it. Raises PayoutRefused, also where Stripe would pay it a second time."""
+    if payout.method == STRIPE and processor.configured():
+        raise PayoutRefused("Stripe pays this one by itself, within a minute of its approval.")
+    return payouts.pay(payout=payout, reference=reference, actor=actor)
+
+
 def transfer_seen(sent: Sent) -> None:
     """A transfer was made or taken back. Only what came back whole is given back without a person."""
     payout = Payout.objects.filter(pk=sent.payout, method=STRIPE).first() if sent.payout else None
