@@ -12,6 +12,9 @@ from billing.payments import Checkout, Payment, TakenBack
 from billing.processor import NotConfigured, Refused, Unavailable
 
 ASK_AFTER = dt.timedelta(minutes=10)  # a payment takes minutes; after that an event may have been lost
+LOOKED_BACK = dt.timedelta(
+    days=30
+)  # Stripe repeats an event for three days; we may have been away for longer
 NEVER_MADE = "Stripe knows nothing of it."
 FAILED = {"requires_payment_method", "requires_action", "canceled"}
 CHARGED_BACK = "A payment of yours was charged back."
@@ -64,6 +67,18 @@ def taken_back_seen(back: TakenBack) -> None:
     topups.take_back(topup=topup.pk, amount_nanos=amount_nanos, reference=back.id)
     if back.is_chargeback:
         cards.pause(customer=topup.customer, because=CHARGED_BACK, subject=back.id)
+
+
+def look_for_taken_back() -> int:
+    """Act upon refunds and chargebacks of which no event came; how many were looked at. Those that were acted upon
+    before change nothing."""
+    if not processor.configured():
+        return 0
+    since = dt.datetime.now(dt.UTC) - LOOKED_BACK
+    found = processor.taken_back(since_s=int(since.timestamp()))
+    for back in found:
+        taken_back_seen(back)
+    return len(found)
 
 
 def settle_open(*, rows_max: int = 100) -> int:

@@ -84,6 +84,7 @@ class TakenBack:
 
     @classmethod
     def of_dispute(cls, found: Object, *, stands: bool) -> "TakenBack":
+        """An event says by its type whether the money was withdrawn or came back; the object alone, by its status."""
         return cls(found["id"], _id(found.get("payment_intent")), found["amount"], stands, True)
 
 

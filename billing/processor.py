@@ -13,7 +13,7 @@ import stripe
 import structlog
 from django.conf import settings
 
-from billing.payments import Account, Checkout, Object, Payment, Sent
+from billing.payments import Account, Checkout, Object, Payment, Sent, TakenBack
 
 TIMEOUT_S = 6.0
 RETRIES = 1
@@ -23,6 +23,7 @@ OFF = "Payments by card are switched off here: the operator has not set STRIPE_S
 AWAY = "Stripe did not answer. Nothing is lost; try again in a minute."
 # Refusals that are the operator's to mend and not the customer's: they end nothing.
 OURS = {"balance_insufficient", "insufficient_funds_on_platform", "idempotency_key_in_use", "lock_timeout"}
+WITHDRAWN = {"needs_response", "under_review", "won", "lost"}  # of a dispute; an inquiry takes no money
 
 log = structlog.get_logger(__name__)
 P = ParamSpec("P")
@@ -160,6 +161,20 @@ def payment_of(*, topup: uuid.UUID, payer: str, since_s: int) -> Payment | None:
     listed = _client().v1.payment_intents.list({"customer": payer, "created": {"gte": since_s}, "limit": 100})
     found = (Payment.of(one.to_dict()) for one in listed.auto_paging_iter())
     return next((one for one in found if one.topup == topup), None)
+
+
+@_asked
+def taken_back(*, since_s: int) -> list[TakenBack]:
+    """Refunds and chargebacks made since then (seconds of the epoch), by the state they are in now."""
+    made: Any = {"created": {"gte": since_s}, "limit": 100}
+    client = _client()
+    refunds = [one.to_dict() for one in client.v1.refunds.list(made).auto_paging_iter()]
+    disputes = [one.to_dict() for one in client.v1.disputes.list(made).auto_paging_iter()]
+    return [TakenBack.of_refund(one) for one in refunds] + [
+        TakenBack.of_dispute(one, stands=one["status"] != "won")
+        for one in disputes
+        if one["status"] in WITHDRAWN
+    ]
 
 
 @_asked

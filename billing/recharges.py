@@ -14,7 +14,7 @@ from billing.topups import TopUpRefused, check_amount
 
 log = structlog.get_logger(__name__)
 
-RUNNING = Q(enabled=True, paused_because="") & ~Q(payment_method="")
+RUNNING = Q(enabled=True, paused_because="", customer__user__is_active=True) & ~Q(payment_method="")
 LOW = Q(
     customer__ledger_accounts__kind=LedgerAccount.Kind.CUSTOMER,
     customer__ledger_accounts__posted_nanos__lt=F("below_nanos") + F("customer__ledger_accounts__held_nanos"),

@@ -98,6 +98,12 @@ def settle_open_topups() -> int:
 
 
 @shared_task
+def look_for_refunds() -> int:
+    """Ask Stripe for refunds and chargebacks of which no event came; how many were looked at."""
+    return confirmations.look_for_taken_back()
+
+
+@shared_task
 def send_stripe_payouts() -> int:
     """Send approved payouts to hosters' accounts at Stripe; how many."""
     return stripe_payouts.send_approved()

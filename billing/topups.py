@@ -70,7 +70,9 @@ def pay(*, topup: uuid.UUID, payment: str | None, amount_cents: int, currency: s
     """Book a payment that Stripe has confirmed; False when it was booked before, or is not this top-up's price."""
     with transaction.atomic():
         row = TopUp.objects.select_related("customer__user").filter(pk=topup).first()
-        if row is None or (amount_cents, currency) != (money.cents(row.amount_nanos), processor.CURRENCY):
+        if row is None:  # another installation's, with the same account at Stripe
+            return False
+        if (amount_cents, currency) != (money.cents(row.amount_nanos), processor.CURRENCY):
             log.error("topup.other_amount", topup=str(topup), payment=payment, cents=amount_cents)
             TopUp.objects.filter(pk=topup).update(error="Another amount was paid; a person looks at it.")
             return False

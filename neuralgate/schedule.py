@@ -72,6 +72,11 @@ def jobs() -> tuple[Job, ...]:
             "An event of Stripe's may be lost: it is asked about payments that nothing was heard of for 10 minutes.",
         ),
         Job(
+            "billing.tasks.look_for_refunds",
+            6 * HOUR_S,
+            "Refunds and chargebacks of the last 30 days, in case that their events were lost.",
+        ),
+        Job(
             "billing.tasks.send_stripe_payouts",
             MINUTE_S,
             "Approved payouts by Stripe leave the house; what is unclear is asked again.",

@@ -74,7 +74,7 @@ class FakeStripe:
         return self.make("refund", "re", payment_intent=intent["id"], amount=cents, status="succeeded")
 
     def dispute(self, intent: Object, cents: int) -> Object:
-        return self.make("dispute", "dp", payment_intent=intent["id"], amount=cents)
+        return self.make("dispute", "dp", payment_intent=intent["id"], amount=cents, status="needs_response")
 
     def event(self, kind: str, it: Object) -> Object:
         return {"id": self.new_id("evt"), "object": "event", "type": kind, "data": {"object": {**it}}}
@@ -124,15 +124,11 @@ class FakeStripe:
         return 200, (self._list(kind, asked) if method == "GET" else MAKERS[kind](self, asked))
 
     def _list(self, kind: str, asked: Object) -> Object:
-        wanted = {
-            "transfers": ("transfer", "transfer_group"),
-            "payment_intents": ("payment_intent", "customer"),
-        }
-        named, field = wanted[kind]
+        named, field = LISTS[kind]
         rows = [
             one
             for one in reversed(self.objects.values())
-            if one["object"] == named and one[field] == asked[field]
+            if one["object"] == named and (field is None or one[field] == asked[field])
         ]
         return {"object": "list", "url": f"/v1/{kind}", "has_more": False, "data": rows}
 
@@ -192,6 +188,14 @@ MAKERS: dict[str, Callable[[FakeStripe, Object], Object]] = {
         "object": "account_link",
         "url": f"{fake.url}/join/{asked['account']}",
     },
+}
+
+
+LISTS = {
+    "transfers": ("transfer", "transfer_group"),
+    "payment_intents": ("payment_intent", "customer"),
+    "refunds": ("refund", None),
+    "disputes": ("dispute", None),
 }
 
 

@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from accounts.models import User
 from billing import audit as books
 from billing import confirmations, recharges, topups
 from billing.models import Notice, Recharge, TopUp
@@ -96,6 +97,11 @@ def test_what_running_requests_hold_counts_as_spent(stripe: FakeStripe):
 )
 def test_nobody_is_charged_who_does_not_want_it(fields: dict[str, object], alice: Person):
     Recharge.objects.filter(pk=alice.customer.pk).update(**fields)
+    assert charge(alice) is False
+
+
+def test_a_blocked_customers_card_is_left_alone(alice: Person):
+    User.objects.filter(customer=alice.customer).update(is_active=False)
     assert charge(alice) is False
 
 

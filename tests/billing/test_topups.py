@@ -3,6 +3,7 @@
 import datetime as dt
 import itertools
 import time
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -295,6 +296,46 @@ def test_a_lost_event_is_found_out(stripe: FakeStripe, alice: Person):
     deliver(stripe.event("checkout.session.completed", pages[0]))
     assert bought(alice) == 20
     assert sound(paid, alice)
+
+
+# What Stripe has of a purchase of 20 USD, of which no event came; what the sweep makes of it.
+UNHEARD: dict[str, tuple[dict[str, str], tuple[int, int]]] = {
+    "refunds": ({"refund": "succeeded"}, (20, 0)),
+    "a refund that failed": ({"refund": "failed"}, (20, 20)),
+    "an inquiry": ({"dispute": "warning_needs_response"}, (0, 20)),
+    "a chargeback": ({"dispute": "under_review"}, (20, 0)),
+    "a chargeback that was won": ({"dispute": "won"}, (20, 20)),
+}
+
+
+@pytest.mark.parametrize("name", UNHEARD)
+def test_refunds_and_chargebacks_whose_events_were_lost_are_found(
+    name: str, stripe: FakeStripe, alice: Person
+):
+    made, (taken_back, has) = UNHEARD[name]
+    topup = begin(alice)
+    intent = stripe.pay(stripe.the("checkout.session"))
+    deliver(stripe.event("payment_intent.succeeded", intent))
+    for kind, status in made.items():
+        (stripe.refund if kind == "refund" else stripe.dispute)(intent, 2_000)["status"] = status
+    foreign = stripe.make("payment_intent", "pi", status="succeeded", metadata={})
+    stripe.refund(foreign, 5)
+    for _ in range(2):
+        confirmations.look_for_taken_back()
+    assert (*now(topup), bought(alice)) == ("paid", taken_back, has)
+    assert sound(topup, alice)
+
+
+def test_another_installations_purchase_is_nothing_to_us(stripe: FakeStripe, alice: Person):
+    page = (
+        {**stripe.the("checkout.session"), "metadata": {"topup": str(uuid.uuid4())}} if begin(alice) else {}
+    )
+    intent = stripe.pay(stripe.the("checkout.session"))
+    intent["metadata"] = page["metadata"]
+    assert deliver(stripe.event("checkout.session.completed", {**page, "payment_status": "paid"})) == 200
+    assert deliver(stripe.event("payment_intent.succeeded", intent)) == 200
+    assert deliver(stripe.event("refund.created", stripe.refund(intent, 500))) == 200
+    assert bought(alice) == 0
 
 
 def test_while_stripe_is_away_nothing_is_given_up(stripe: FakeStripe, alice: Person):
