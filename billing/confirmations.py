@@ -6,10 +6,10 @@ import uuid
 import structlog
 from django.db.models.functions import Now
 
-from billing import cards, money, processor, topups
+from billing import cards, money, processor, stripe_client, topups
 from billing.models import Recharge, TopUp
 from billing.payments import Checkout, Payment, TakenBack
-from billing.processor import NotConfigured, Refused, Unavailable
+from billing.stripe_client import NotConfigured, Refused, Unavailable
 
 ASK_AFTER = dt.timedelta(minutes=10)  # a payment takes minutes; after that an event may have been lost
 LOOKED_BACK = dt.timedelta(
@@ -72,7 +72,7 @@ def taken_back_seen(back: TakenBack) -> None:
 def look_for_taken_back() -> int:
     """Act upon refunds and chargebacks of which no event came; how many were looked at. Those that were acted upon
     before change nothing."""
-    if not processor.configured():
+    if not stripe_client.configured():
         return 0
     since = dt.datetime.now(dt.UTC) - LOOKED_BACK
     found = processor.taken_back(since_s=int(since.timestamp()))

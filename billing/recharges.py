@@ -7,9 +7,9 @@ from django.db import transaction
 from django.db.models import F, Q, Sum
 
 from accounts.models import Customer
-from billing import cards, confirmations, money, processor
+from billing import cards, confirmations, money, processor, stripe_client
 from billing.models import LedgerAccount, Recharge, TopUp
-from billing.processor import Refused, Unavailable
+from billing.stripe_client import Refused, Unavailable
 from billing.topups import TopUpRefused, check_amount
 
 log = structlog.get_logger(__name__)
@@ -45,7 +45,7 @@ def wish(
 
 def charge_due(*, rows_max: int = 100) -> int:
     """Charge the cards of all whose credit is low; how many top-ups were begun."""
-    if not processor.configured():
+    if not stripe_client.configured():
         return 0
     due = Recharge.objects.filter(RUNNING & LOW).order_by("?").values_list("pk", flat=True)[:rows_max]
     return sum(charge(customer_id) for customer_id in due)

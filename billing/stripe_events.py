@@ -8,11 +8,11 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from billing import processor, stripe_payouts
+from billing import stripe_client, stripe_payouts
 from billing.confirmations import checkout_seen, payment_seen, taken_back_seen
 from billing.models import StripeEvent
 from billing.payments import Account, Checkout, Object, Payment, Sent, TakenBack
-from billing.processor import Forged
+from billing.stripe_client import Forged
 
 BODY_BYTES_MAX = 256 * 1024  # Stripe's events have a few KB
 
@@ -46,7 +46,7 @@ def receive(request: HttpRequest) -> HttpResponse:
     if int(request.headers.get("Content-Length") or 0) > BODY_BYTES_MAX or len(request.body) > BODY_BYTES_MAX:
         return JsonResponse({"error": "too large"}, status=413)
     try:
-        event = processor.event(request.body, request.headers.get("Stripe-Signature", ""))
+        event = stripe_client.event(request.body, request.headers.get("Stripe-Signature", ""))
     except Forged as forged:
         return JsonResponse({"error": str(forged)}, status=400)
     try:

@@ -11,11 +11,11 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Customer, User
-from billing import money, payouts, processor
+from billing import money, payouts, processor, stripe_client
 from billing.models import Payout, PayoutDestination
 from billing.payments import Account, Sent
 from billing.payouts import PayoutRefused
-from billing.processor import NotConfigured, Refused, Unavailable
+from billing.stripe_client import NotConfigured, Refused, Unavailable
 
 STRIPE = PayoutDestination.Method.STRIPE
 CAME_BACK = "Stripe took the transfer back."
@@ -53,7 +53,7 @@ def account_seen(account: Account) -> None:
 
 def send_approved() -> int:
     """Send what is approved; how many were paid. What is unclear is for the next run."""
-    if not processor.configured():
+    if not stripe_client.configured():
         return 0
     sent = 0
     for payout_id in payouts.unsent():
@@ -110,7 +110,7 @@ def give_up(*, payout: Payout, reason: str, actor: User) -> Payout:
 
 def paid_by_hand(*, payout: Payout, reference: str, actor: User) -> Payout:
     """A person has paid it. Raises PayoutRefused, also where Stripe would pay it a second time."""
-    if payout.method == STRIPE and processor.configured():
+    if payout.method == STRIPE and stripe_client.configured():
         raise PayoutRefused("Stripe pays this one by itself, within a minute of its approval.")
     return payouts.pay(payout=payout, reference=reference, actor=actor)
 

@@ -14,9 +14,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import Customer
-from billing import ledger, money, notices, processor
+from billing import ledger, money, notices, processor, stripe_client
 from billing.models import Recharge, TopUp
-from billing.processor import PaymentError
+from billing.stripe_client import PaymentError
 
 OPEN_MAX = 10  # of one customer in an hour: more is no longer somebody who pays
 OPEN_WINDOW = dt.timedelta(hours=1)
@@ -35,8 +35,8 @@ def begin(*, customer: Customer, amount_nanos: int) -> tuple[TopUp, str]:
     can come too early.
     """
     check_amount(amount_nanos)
-    if not processor.configured():
-        raise TopUpRefused(processor.OFF)
+    if not stripe_client.configured():
+        raise TopUpRefused(stripe_client.OFF)
     recent = customer.topups.filter(state=TopUp.State.OPEN, created_at__gt=Now() - OPEN_WINDOW)
     if recent.count() >= OPEN_MAX:
         raise TopUpRefused("You have begun many purchases and paid none. Pay one of them, or wait an hour.")

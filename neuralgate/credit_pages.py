@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
-from billing import balances, processor, recharges, topups
+from billing import balances, recharges, stripe_client, topups
 from billing.models import Recharge
 from billing.topups import TopUpRefused
 from billing.visitors import customers_only
@@ -71,7 +71,7 @@ def _page(
     context = {
         "customer": customer,
         "balance": balances.of(customer),
-        "open": processor.configured(),
+        "open": stripe_client.configured(),
         "operators": [address for _, address in settings.ADMINS],
         "amounts": AMOUNTS_USD,
         "low_nanos": settings.TOPUP_MIN_NANOS,

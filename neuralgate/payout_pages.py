@@ -9,10 +9,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
-from billing import balances, payouts, processor, stripe_payouts
+from billing import balances, payouts, stripe_client, stripe_payouts
 from billing.models import PayoutDestination
 from billing.payouts import PayoutRefused
-from billing.processor import PaymentError
+from billing.stripe_client import PaymentError
 from billing.visitors import customers_only
 from neuralgate.money_forms import PayoutForm
 
@@ -23,7 +23,7 @@ SHOWN_MAX = 50
 def listed(request: HttpRequest, customer: Customer) -> HttpResponse:
     """All payouts, and the form for another one."""
     account = customer.payout_destinations.filter(method=PayoutDestination.Method.STRIPE).first()
-    ready = bool(processor.configured() and account and account.ready)
+    ready = bool(stripe_client.configured() and account and account.ready)
     form = PayoutForm(request.POST if request.method == "POST" else None, by_stripe=ready)
     if request.method == "POST" and form.is_valid():
         try:
@@ -38,7 +38,7 @@ def listed(request: HttpRequest, customer: Customer) -> HttpResponse:
         "balance": balances.of(customer),
         "minimum_nanos": settings.PAYOUT_MIN_NANOS,
         "payouts": customer.payouts.order_by("-requested_at", "-pk")[:SHOWN_MAX],
-        "by_stripe": processor.configured(),
+        "by_stripe": stripe_client.configured(),
         "account": account,
     }
     return render(request, "hosting/payouts.html", context)

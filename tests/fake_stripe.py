@@ -262,13 +262,13 @@ def deliver(event: Object | bytes, *, secret: str = SECRET, at: float | None = N
 @contextmanager
 def running(settings: Any, monkeypatch: Any) -> Iterator[FakeStripe]:
     """Switched on, with short waits and no repetitions of the library's own."""
-    from billing import processor
+    from billing import stripe_client
 
     fake = FakeStripe()
     settings.STRIPE_SECRET_KEY = f"sk_test_{fake._tag}"
     settings.STRIPE_WEBHOOK_SECRET = ["whsec_other", SECRET]
     settings.STRIPE_API_BASE = fake.url
-    monkeypatch.setattr(processor, "TIMEOUT_S", 0.5)
-    monkeypatch.setattr(processor, "RETRIES", 0)
+    monkeypatch.setattr(stripe_client, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(stripe_client, "RETRIES", 0)
     yield fake
     fake.stop()

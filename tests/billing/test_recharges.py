@@ -1,11 +1,12 @@
 """Automatic top-ups: when they are due, never two at once, never above the month's limit, and paused by a refusal."""
 
 import datetime as dt
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
@@ -127,6 +128,26 @@ def test_twenty_at_once_charge_once(stripe: FakeStripe, alice: Person):
         assert sum(pool.map(attempt, range(20))) <= 2  # a second one only after the first was paid
     assert stripe.count("payment_intent") - 1 == len(automatic(alice))
     assert sound(alice)
+
+
+def test_whoever_comes_second_goes_away(alice: Person):
+    """The row is locked while somebody decides; a second one neither waits nor charges."""
+    locked, decided = threading.Event(), threading.Event()
+
+    def decide() -> None:
+        with transaction.atomic():
+            Recharge.objects.select_for_update().get(pk=alice.customer.pk)
+            locked.set()
+            decided.wait(5)
+        connection.close()
+
+    first = threading.Thread(target=decide)
+    first.start()
+    assert locked.wait(5)
+    assert charge(alice) is False
+    decided.set()
+    first.join()
+    assert charge(alice) is True
 
 
 @pytest.mark.parametrize("status", ["requires_action", "requires_payment_method"])

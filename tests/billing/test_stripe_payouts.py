@@ -10,7 +10,7 @@ from django.db import connection
 from billing import payouts, processor, stripe_payouts
 from billing.models import Payout, PayoutDestination
 from billing.payouts import PayoutRefused
-from billing.processor import Unavailable
+from billing.stripe_client import Unavailable
 from tests import bookings, factories
 from tests.billing.test_payouts import USD, balance, sound
 from tests.billing.test_reversals import release_all
