@@ -101,7 +101,7 @@ class ReplacedKey(models.Model):
     So limits, windows and history are one, whichever of the strings a request brings.
     """
 
-    digest = models.BinaryField(primary_key=True, max_length=32, editable=False)
+    digest = models.BinaryField(max_length=32, unique=True, editable=False)
     key = models.ForeignKey(ApiKey, models.CASCADE, related_name="replaced")
     visible_part = models.CharField(max_length=20, editable=False)
     replaced_at = models.DateTimeField(db_default=Now(), editable=False)

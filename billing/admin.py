@@ -14,6 +14,7 @@ from unfold.decorators import action
 
 from accounts.admin import ReadOnly
 from billing import account_statement, money
+from billing.credit_admin import credit
 from billing.models import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
 
 Maturity._meta.verbose_name_plural = "maturities"  # shown here only, so it needs no migration
@@ -95,6 +96,11 @@ class LedgerAccountAdmin(ReadOnly):
         }
         return TemplateResponse(request, "admin/statement.html", context)
 
+    actions = [credit]
+
+    def has_credit_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_ledgeraccount")
+
 
 @admin.register(Transfer)
 class TransferAdmin(ReadOnly):
@@ -163,3 +169,6 @@ class RateWindowAdmin(ReadOnly):
     list_filter = ["span"]
     search_fields = ["customer__user__email"]
     ordering = ["-starts_at"]
+
+
+from billing import cases_admin  # noqa: E402, F401  # registers the rest, with the columns of this module

@@ -254,7 +254,7 @@ def claw_back(
         account = LedgerAccount.objects.select_for_update().get(
             kind=LedgerAccount.Kind.CUSTOMER, customer=customer
         )
-        names = [uuid.uuid5(NAMESPACE, f"clawback:{customer.pk}:{reference}:{part}") for part in (1, 2)]
+        names = _clawback_ids(customer, reference)
         if Transfer.objects.filter(pk__in=names).exists():
             return 0
         free_nanos = (account.posted_nanos or 0) - (account.held_nanos or 0)
@@ -277,6 +277,19 @@ def claw_back(
                     BOOK, {**shared, "id": name, "debit": debit, "amount": amount, "bought": amount}
                 )
     return taken_nanos
+
+
+def taken_from_customer(*, customer: Customer, reference: str) -> int | None:
+    """Nanodollars that `claw_back` took from the customer for a reference; None when it booked nothing for it."""
+    mine, loss = _clawback_ids(customer, reference)
+    booked = dict(Transfer.objects.filter(pk__in=[mine, loss]).values_list("pk", "amount_nanos"))
+    return booked.get(mine, 0) if booked else None
+
+
+def _clawback_ids(customer: Customer, reference: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """(the customer's part, the platform's loss)."""
+    mine, loss = (uuid.uuid5(NAMESPACE, f"clawback:{customer.pk}:{reference}:{part}") for part in (1, 2))
+    return mine, loss
 
 
 def _book_payout(

@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 NANOS_PER_USD = 10**9
+NANOS_PER_CENT = 10**7
 NANOS_PER_MICRODOLLAR = 10**3
 CENT_DIGITS = 2
 SMALL_DIGITS = 3  # of a headline below a cent
@@ -31,6 +32,19 @@ def nanos(amount_usd: Decimal) -> int:
     if amount_nanos != int(amount_nanos):
         raise ValueError("There is nothing smaller than a nanodollar.")
     return int(amount_nanos)
+
+
+def cents(amount_nanos: int) -> int:
+    """What card networks count in: 5_000_000_000 → 500. Raises ValueError for parts of a cent."""
+    whole, rest = divmod(amount_nanos, NANOS_PER_CENT)
+    if rest:
+        raise ValueError("There are parts of a cent in this amount.")
+    return whole
+
+
+def of_cents(amount_cents: int) -> int:
+    """500 → 5_000_000_000."""
+    return amount_cents * NANOS_PER_CENT
 
 
 def decimal(amount_nanos: int) -> str:

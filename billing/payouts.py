@@ -38,6 +38,8 @@ def ask(*, customer: Customer, amount_nanos: int, method: str, destination: str 
     """
     if amount_nanos < settings.PAYOUT_MIN_NANOS:
         raise PayoutRefused(f"A payout is at least {money.text(settings.PAYOUT_MIN_NANOS)}.")
+    if method == PayoutDestination.Method.STRIPE and amount_nanos % money.NANOS_PER_CENT:
+        raise PayoutRefused("Stripe pays whole cents.")
     with transaction.atomic():
         kept = keep_destination(customer=customer, method=method, destination=destination)
         waits_for = _needs_a_person(customer, kept, amount_nanos)

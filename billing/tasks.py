@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from billing import idempotency, ledger
+from billing import confirmations, idempotency, ledger, recharges, stripe_payouts
 from billing.models import RateWindow
 
 BATCH_ROWS = 1_000
@@ -83,6 +83,30 @@ def forget_idempotency_keys() -> int:
         if forgotten < idempotency.ROWS_MAX:
             break
     return forgotten_total
+
+
+@shared_task
+def recharge_low_credit() -> int:
+    """Charge the kept cards of customers whose credit is low; how many."""
+    return recharges.charge_due()
+
+
+@shared_task
+def settle_open_topups() -> int:
+    """Ask Stripe about top-ups that nothing was heard of; how many were settled."""
+    return confirmations.settle_open()
+
+
+@shared_task
+def look_for_refunds() -> int:
+    """Ask Stripe for refunds and chargebacks of which no event came; how many were looked at."""
+    return confirmations.look_for_taken_back()
+
+
+@shared_task
+def send_stripe_payouts() -> int:
+    """Send approved payouts to hosters' accounts at Stripe; how many."""
+    return stripe_payouts.send_approved()
 
 
 def clock_skew_s() -> float:

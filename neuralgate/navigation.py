@@ -7,10 +7,16 @@ from django.urls import reverse
 
 GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {  # (words, material symbol, app.model)
     "Money": (
+        ("Disputes", "balance", "billing.dispute"),
+        ("Payouts", "payments", "billing.payout"),
+        ("Top-ups", "add_card", "billing.topup"),
         ("Ledger accounts", "account_balance", "billing.ledgeraccount"),
         ("Transfers", "swap_horiz", "billing.transfer"),
         ("Charges", "receipt_long", "billing.charge"),
         ("Maturities", "hourglass_top", "billing.maturity"),
+        ("Debts of hosters", "money_off", "billing.debt"),
+        ("Automatic top-ups", "autorenew", "billing.recharge"),
+        ("Notices", "mail", "billing.notice"),
         ("Audits", "fact_check", "routing.auditrun"),
     ),
     "Hosting": (
@@ -36,6 +42,7 @@ GROUPS: dict[str, tuple[tuple[str, str, str], ...]] = {  # (words, material symb
         ("Requests", "list_alt", "routing.inferencerequest"),
         ("Usage by hour", "query_stats", "routing.usagehour"),
         ("Servers by hour", "bar_chart", "routing.offerhour"),
+        ("Outcomes by hour", "monitoring", "routing.outcomehour"),
         ("Payers by day", "calendar_month", "routing.payerday"),
         ("Pool of auto", "shuffle", "hosting.automodel"),
         ("Web processes", "memory", "routing.gatewayprocess"),

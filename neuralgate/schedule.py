@@ -62,6 +62,26 @@ def jobs() -> tuple[Job, ...]:
             "Idempotency-Keys and the answers kept with them live for 24 hours.",
         ),
         Job(
+            "billing.tasks.recharge_low_credit",
+            MINUTE_S,
+            "A customer's kept card is charged when the credit runs low, if the customer wishes so.",
+        ),
+        Job(
+            "billing.tasks.settle_open_topups",
+            5 * MINUTE_S,
+            "An event of Stripe's may be lost: it is asked about payments that nothing was heard of for 10 minutes.",
+        ),
+        Job(
+            "billing.tasks.look_for_refunds",
+            6 * HOUR_S,
+            "Refunds and chargebacks of the last 30 days, in case that their events were lost.",
+        ),
+        Job(
+            "billing.tasks.send_stripe_payouts",
+            MINUTE_S,
+            "Approved payouts by Stripe leave the house; what is unclear is asked again.",
+        ),
+        Job(
             "hosting.tasks.check_health",
             settings.HEALTH_EVERY_S,
             "GET /health of every server: what health scores, and with them traffic, react to.",

@@ -105,6 +105,14 @@ PAYOUT_AUTO_MAX_NANOS = number(
 PAYOUT_SECOND_APPROVAL_NANOS = number(
     "PAYOUT_SECOND_APPROVAL_NANOS", 100_000_000_000, low=0, high=10**18
 )  # above it, two people approve
+ADMIN_CREDIT_MAX_NANOS = number(
+    "ADMIN_CREDIT_MAX_NANOS", 100_000_000_000, low=0, high=10**18
+)  # what one person credits to one customer in 24 hours
+TOPUP_MIN_NANOS = number("TOPUP_MIN_NANOS", 5_000_000_000, low=10_000_000, high=10**18)  # 5 USD
+TOPUP_MAX_NANOS = number("TOPUP_MAX_NANOS", 1_000_000_000_000, low=10_000_000, high=10**18)  # 1,000 USD
+STRIPE_SECRET_KEY = text("STRIPE_SECRET_KEY")  # empty: no cards and no payouts by Stripe
+STRIPE_WEBHOOK_SECRET = words("STRIPE_WEBHOOK_SECRET")  # one of each endpoint made at Stripe
+STRIPE_API_BASE = text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
 AUTO_MAX_PRICE = number(
     "AUTO_MAX_PRICE", 5_000, low=0
 )  # nanodollars per token, input and output, for model="auto"

@@ -9,10 +9,12 @@ from rest_framework.permissions import AllowAny
 from accounts import api
 from neuralgate import (
     account_pages,
+    credit_pages,
     join_pages,
     key_pages,
     manual_pages,
     pages,
+    payout_pages,
     playground_pages,
     probes,
     public_pages,
@@ -48,6 +50,12 @@ urlpatterns = [
     path("account/keys/<int:key_id>/end", key_pages.end_grace, name="end_grace"),
     path("account/keys/<int:key_id>/revoke", key_pages.revoke, name="revoke_key"),
     path("hosters/portal", pages.portal, name="portal"),
+    path("account/credit", credit_pages.credit, name="credit"),
+    path("account/credit/automatic", credit_pages.automatic, name="recharge"),
+    path("account/credit/<uuid:topup_id>", credit_pages.topup, name="topup"),
+    path("hosters/payouts", payout_pages.listed, name="payouts"),
+    path("hosters/payouts/stripe", payout_pages.stripe_account, name="stripe_account"),
+    path("hosters/payouts/<uuid:payout_id>/cancel", payout_pages.cancel, name="cancel_payout"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("accounts/2fa/totp/activate/", second_factor.Activate.as_view()),  # allauth's, and it counts at once

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
+from billing.models import Dispute, Payout
 from hosting import inbox
 
 
@@ -33,7 +34,23 @@ def unverified() -> Waiting:
     return Waiting("Servers not verified yet", inbox.unverified().count(), _queue("servers"))
 
 
-QUEUE: tuple[Callable[[], Waiting], ...] = (answers, restricted, retests, unverified)
+def disputed() -> Waiting:
+    opened = Dispute.objects.filter(state=Dispute.State.OPEN)
+    return Waiting(
+        "Disputes to decide", opened.count(), f"{reverse('admin:billing_dispute_changelist')}?state=open"
+    )
+
+
+def payouts() -> Waiting:
+    """Those that wait for an approval, and approved ones that a person pays."""
+    return Waiting(
+        "Payouts to approve or to pay",
+        Payout.objects.filter(state__in=Payout.OPEN).count(),
+        reverse("admin:billing_payout_changelist"),
+    )
+
+
+QUEUE: tuple[Callable[[], Waiting], ...] = (disputed, payouts, answers, restricted, retests, unverified)
 
 
 def _queue(section: str) -> str:

@@ -4,6 +4,7 @@ from django.contrib import admin
 
 from accounts.admin import ReadOnly
 from billing.admin import usd
+from routing import disputes_admin  # noqa: F401  # registers the disputes
 from routing.models import (
     AuditRun,
     GatewayProcess,

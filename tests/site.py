@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from billing import disputes, payouts
+from billing.models import TopUp
 from hosting import moderation
 from hosting.models import HealthCheck, HostedModel, Hoster, ModerationAction, Server
 from hosting.moderation import Kind
@@ -97,6 +98,7 @@ class Market:
     action: ModerationAction
     call: uuid.UUID  # of Alice, served by Bob
     payout: uuid.UUID  # Bob asked for it
+    topup: uuid.UUID  # Alice began it
     ticket: str  # of somebody who asked for a code
 
     def path(self, route: Route) -> str:
@@ -108,6 +110,7 @@ class Market:
             "<int:action_id>": self.action.pk,
             "<str:request_id>": self.call,
             "<uuid:payout_id>": self.payout,
+            "<uuid:topup_id>": self.topup,
             "<path:model_id>": self.offer.model_id,
             "<slug:name>": next(iter(manual.CHAPTERS)),
             "<str:ticket>": (joining.asked_with(self.ticket) or joining.Asked("", "", "gone")).link,
@@ -134,6 +137,7 @@ class Market:
             self.action.reason,
             str(self.call),
             str(self.payout),
+            str(self.topup),
         ]
 
 
@@ -198,6 +202,7 @@ def open_market() -> Market:
         action,
         calls[0].id,
         payout.pk,
+        TopUp.objects.create(customer=alice.customer, amount_nanos=25_000_000_000).pk,
         joining.begin(f"{factories.unique('new')}@example.org"),
     )
 

@@ -23,7 +23,7 @@ from tests import bookings, factories
 from tests.ports import ports
 from tests.staff import member, signed_in
 
-QUERIES_MAX = 13  # of 15: disputes and payouts will ask one each
+QUERIES_MAX = 15
 RENDER_MS_MAX = 100
 Kind = ModerationAction.Kind
 

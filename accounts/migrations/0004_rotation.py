@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 CURRENT_DIGESTS = """
 -- What the admission looks keys up by: a string that a rotation replaced stands for its key's own one, in its place,
--- while it may (by the clock of accounts.auth). Finds both by primary key; the others are left as they are.
+-- while it may (by the clock of accounts.auth). Finds both by their indexes; the others are left as they are.
 CREATE FUNCTION accounts_current_digests(digests text[]) RETURNS text[] LANGUAGE sql STABLE AS $$
     SELECT ARRAY(
         SELECT coalesce(encode(k.digest, 'hex'), u.digest)
@@ -34,7 +34,8 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='ReplacedKey',
             fields=[
-                ('digest', models.BinaryField(max_length=32, primary_key=True, serialize=False)),
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('digest', models.BinaryField(editable=False, max_length=32, unique=True)),
                 ('visible_part', models.CharField(editable=False, max_length=20)),
                 ('replaced_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('works_until', models.DateTimeField()),
