@@ -1,9 +1,11 @@
-"""What customers are told of their money: written down with what happened, sent by a sweep."""
+"""What customers are told of their money: written down with what happened, sent by sweeps (mail, webhook)."""
 
 from typing import Any
 
+from django.db.models.functions import Now
+
 from accounts.models import Customer
-from billing.models import Notice
+from billing.models import Notice, Webhook
 
 
 def tell(customer: Customer, kind: str, subject: str, facts: dict[str, Any]) -> bool:
@@ -11,7 +13,14 @@ def tell(customer: Customer, kind: str, subject: str, facts: dict[str, Any]) -> 
 
     Part of the caller's transaction: what did not happen is not told. facts: JSON, amounts in nanodollars.
     """
+    hooked = Webhook.objects.filter(customer=customer).exists()
     _, created = Notice.objects.get_or_create(
-        subject=subject, defaults={"customer": customer, "kind": kind, "facts": facts}
+        subject=subject,
+        defaults={
+            "customer": customer,
+            "kind": kind,
+            "facts": facts,
+            "hook_next_at": Now() if hooked else None,
+        },
     )
     return created

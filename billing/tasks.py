@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from billing import confirmations, idempotency, ledger, recharges, stripe_payouts
+from billing import confirmations, idempotency, ledger, recharges, spend_notices, stripe_payouts
 from billing.models import RateWindow
 
 BATCH_ROWS = 1_000
@@ -107,6 +107,12 @@ def look_for_refunds() -> int:
 def send_stripe_payouts() -> int:
     """Send approved payouts to hosters' accounts at Stripe; how many."""
     return stripe_payouts.send_approved()
+
+
+@shared_task
+def tell_about_spending() -> int:
+    """Tell customers whose keys reached 50, 80 or 100 % of their limits; how many were told."""
+    return spend_notices.tell_all()
 
 
 def clock_skew_s() -> float:

@@ -8,7 +8,7 @@ import asyncio
 import functools
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -75,9 +75,10 @@ async def ask(
     *,
     token: str = "",
     body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
     timeout_s: float = ASK_TIMEOUT_S,
 ) -> Answer:
-    """One bounded question outside of customers' requests: a health check, a probe at registration.
+    """One bounded question outside of customers' requests: a health check, a probe at registration, a webhook.
 
     timeout_s: from connecting to the last byte. Of an answer other than 200 the body is not read.
     Raises AskFailed.
@@ -87,6 +88,8 @@ async def ask(
         request = request.header("authorization", f"Bearer {token}", is_sensitive=True)
     if body is not None:
         request = request.header("content-type", "application/json").body_bytes(body)
+    for name, value in (headers or {}).items():
+        request = request.header(name, value)
     received = bytearray()
     try:
         async with request.build_streamed() as response:

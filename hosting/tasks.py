@@ -5,7 +5,7 @@ import asyncio
 import structlog
 from celery import shared_task
 
-from hosting import errors, health, prices
+from hosting import errors, health, prices, webhooks
 
 JITTER_S = 5.0  # so that servers cannot tell the rhythm of checks from requests, nor are asked all at once
 
@@ -35,3 +35,9 @@ def tell_about_errors() -> int:
 def apply_prices() -> int:
     """Make new prices current whose wait is over; how many."""
     return prices.apply_due()
+
+
+@shared_task
+def send_webhooks() -> int:
+    """Deliver notices to customers' webhooks; how many arrived."""
+    return webhooks.send_due()

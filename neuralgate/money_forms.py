@@ -63,3 +63,12 @@ class PayoutForm(forms.Form):
                 for choice in PayoutDestination.Method.choices
                 if choice[0] != PayoutDestination.Method.STRIPE
             ]
+
+
+class WebhookForm(forms.Form):
+    url = forms.URLField(
+        label="Address",
+        max_length=500,
+        assume_scheme="https",
+        help_text="An HTTPS address of yours that takes POSTs, reachable from the internet.",
+    )

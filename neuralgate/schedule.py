@@ -10,6 +10,7 @@ from django.db import transaction
 NAME_PREFIX = "neuralgate: "
 MINUTE_S = 60
 PRICES_EVERY_S = 15
+WEBHOOKS_EVERY_S = 20
 HOUR_S = 3_600
 DAY_S = 86_400
 
@@ -80,6 +81,16 @@ def jobs() -> tuple[Job, ...]:
             "billing.tasks.send_stripe_payouts",
             MINUTE_S,
             "Approved payouts by Stripe leave the house; what is unclear is asked again.",
+        ),
+        Job(
+            "billing.tasks.tell_about_spending",
+            MINUTE_S,
+            "Customers are told when a key has used 50, 80 or 100 % of its spending limit.",
+        ),
+        Job(
+            "hosting.tasks.send_webhooks",
+            WEBHOOKS_EVERY_S,
+            "Notices of money go to the webhooks of customers who have one; what fails is tried again.",
         ),
         Job(
             "hosting.tasks.check_health",

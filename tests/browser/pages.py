@@ -20,6 +20,8 @@ NO_PAGES = {
     "admin": "leads to admin/",
     "account/requests.csv": "a file",
     "account/credit/automatic": "a button",
+    "account/notices/test": "a button",
+    "account/notices/stop": "a button",
     "hosters/payouts/<uuid:payout_id>/cancel": "a button",
     "hosters/payouts/stripe": "leads to Stripe",
     "stripe/events": "for Stripe",
