@@ -1,9 +1,12 @@
 """Requests and their hourly sums in the admin: read, never edited. There is no prompt or answer to show."""
 
 from django.contrib import admin
+from django.http import HttpRequest
 
 from accounts.admin import ReadOnly
+from billing import money, refunds, stating
 from billing.admin import usd
+from billing.refunds import RefundRefused
 from routing import disputes_admin  # noqa: F401  # registers the disputes
 from routing.models import (
     AuditRun,
@@ -39,6 +42,18 @@ class InferenceRequestAdmin(ReadOnly):
     list_filter = ["outcome", "provider", "streamed"]
     search_fields = ["=id", "=customer__user__email"]
     ordering = ["-id"]
+    actions = [
+        stating.asked(
+            "refund", "Refund: the customer gets the whole charge back",
+            lambda request, reason, who: refunds.refund(charge=request.pk, reason=reason, actor=who),
+            label="Reason", help_text="The customer and the hoster both read it.",
+            refused=RefundRefused, permission="refund",
+            said=lambda done: f"{money.text(done.gross_back_nanos)} given back",
+        )
+    ]  # fmt: skip
+
+    def has_refund_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("billing.change_charge")
 
 
 @admin.register(UsageHour)
