@@ -111,6 +111,26 @@ def test_a_keys_spending_limit_holds_at_once_and_over_time(gateway: RunningGatew
     assert statuses(ask_at_once(gateway, [key] * 2, body)) == {200: 2}  # what was not spent is free again
 
 
+def test_twenty_keys_of_one_customer_at_once_never_pass_their_limits(gateway: RunningGateway):
+    alice = factories.person()
+    periods = ("day", "week", "month", "total")
+    made = [
+        factories.new_key(alice.customer, spend_limit_nanos=200_000_000, spend_period=periods[n % 4])
+        for n in range(20)
+    ]
+    server = fakes.FakeServer(fakes.model(usage=(0, 1_000), pause_s=0.3))
+    _, offer = factories.server(server.base_url, price_in=0, price_out=100_000, slots=2_000)
+    body = {"model": offer.model_id, "max_tokens": 1_000, **QUESTION}
+    answers = ask_at_once(gateway, [key for key, _ in made] * 5, body)
+    assert statuses(answers) == {200: 40, 402: 60}
+    for _, row in made:
+        window = SpendWindow.objects.get(key=row)
+        assert window.spent_nanos + window.held_nanos <= 200_000_000
+    assert alice.account.posted_nanos == 5_000_000_000 - sum(
+        SpendWindow.objects.filter(key__customer=alice.customer).values_list("spent_nanos", flat=True)
+    )
+
+
 def test_a_keys_allowed_models_and_expiry(gateway: RunningGateway):
     alice = factories.person()
     _, offer = factories.server(fakes.FakeServer(fakes.model()).base_url)
