@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.core.cache import caches
 from django.db import connection
+from django.test import override_settings
 from django.test.utils import setup_databases, teardown_databases
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ def django_db_setup(
         yield
         connection.close_pool()
         teardown_databases(databases, verbosity=0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_passwords() -> Iterator[None]:
+    """Hashing is dear on purpose; only who measures it needs that."""
+    with override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]):
+        yield
 
 
 @pytest.fixture(autouse=True)
