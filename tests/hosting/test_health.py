@@ -127,7 +127,7 @@ def test_the_name_is_resolved_at_every_look(
 def test_the_job_looks_at_verified_servers_and_moves_their_scores(
     serve: Callable[[Answer], ScriptedServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 1)  # other tests left servers that never answer
+    monkeypatch.setattr(health, "CHECK_TIMEOUT_S", 0.5)  # other tests left servers that never answer
     well, _ = factories.server(serve(model(TOKEN)).base_url, health=0.5)
     ill, _ = factories.server(serve(routes(health=500)).base_url)
     unread, _ = factories.server(serve(model(TOKEN)).base_url)
@@ -176,8 +176,8 @@ def minute(server: Server, *, ago_min: int, served: int, failed: int) -> None:
 
 def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
     server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
-    minute(server, ago_min=59, served=10, failed=3)
-    minute(server, ago_min=61, served=0, failed=500)
+    minute(server, ago_min=55, served=10, failed=3)
+    minute(server, ago_min=65, served=0, failed=500)
     for n in range(12):
         minute(server, ago_min=10 + n, served=3 * n, failed=n)
         look(server, ok=n % 3 > 0)
