@@ -19,6 +19,7 @@ NO_PAGES = {
     "live": "a part of the landing page",
     "admin": "leads to admin/",
     "account/requests.csv": "a file",
+    "account/requests/<str:request_id>/dispute": "a button",
     "account/playground/key": "for the playground's script",
     "account/keys/<int:key_id>/end": "a button",
     "hosters/servers/<int:server_id>/check": "a button",
@@ -57,6 +58,7 @@ STATES = {  # what the URL list does not show: (path, who)
     "landing-signed-in": ("/", "alice"),
     "account-new": ("/account", "dave"),
     "requests-new": ("/account/requests", "dave"),
+    "disputes-new": ("/account/disputes", "dave"),
     "portal-new": ("/hosters/portal", "dave"),
 }
 
