@@ -9,7 +9,7 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from billing import idempotency, ledger
+from billing import emails, idempotency, ledger, releases
 from billing.models import RateWindow
 
 BATCH_ROWS = 1_000
@@ -83,6 +83,18 @@ def forget_idempotency_keys() -> int:
         if forgotten < idempotency.ROWS_MAX:
             break
     return forgotten_total
+
+
+@shared_task
+def send_mails() -> int:
+    """Send the mails about money that wait; how many."""
+    return emails.send_waiting()
+
+
+@shared_task
+def tell_released() -> int:
+    """Tell hosters once a day what became spendable the day before; how many."""
+    return releases.tell_yesterdays()
 
 
 def clock_skew_s() -> float:

@@ -10,6 +10,7 @@ from django.db import transaction
 NAME_PREFIX = "neuralgate: "
 MINUTE_S = 60
 PRICES_EVERY_S = 15
+MAILS_EVERY_S = 20
 HOUR_S = 3_600
 DAY_S = 86_400
 
@@ -60,6 +61,16 @@ def jobs() -> tuple[Job, ...]:
             "billing.tasks.forget_idempotency_keys",
             10 * MINUTE_S,
             "Idempotency-Keys and the answers kept with them live for 24 hours.",
+        ),
+        Job(
+            "billing.tasks.send_mails",
+            MAILS_EVERY_S,
+            "Notices of money are sent by mail: disputes, payouts, releases.",
+        ),
+        Job(
+            "billing.tasks.tell_released",
+            HOUR_S,
+            "Hosters are told once a day what became spendable the day before; each hour, so that no day is missed.",
         ),
         Job(
             "hosting.tasks.check_health",
