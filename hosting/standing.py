@@ -73,6 +73,8 @@ def actions(hoster: Hoster, server: Server | None = None) -> list[ModerationActi
 
 def of_server(server: Server, *, paused_until: dt.datetime | None = None) -> Standing:
     """What keeps traffic from it first: its check, its owner's standing and wish, its failures, its health."""
+    if server.setup is not None and server.verified_at is None:
+        return Standing("fair", "being registered", "Go on where you stopped.")
     if server.verified_at is None and server.verification_error:
         return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:

@@ -22,6 +22,8 @@ NO_PAGES = {
     "account/requests/<str:request_id>/dispute": "a button",
     "account/playground/key": "for the playground's script",
     "account/keys/<int:key_id>/end": "a button",
+    "hosters/register/<int:draft_id>/leave": "a button",
+    "hosters/register/<int:draft_id>/done": "its draft is not done",
     "hosters/servers/<int:server_id>/check": "a button",
     "hosters/servers/<int:server_id>/drain": "a button",
     "hosters/servers/<int:server_id>/models": "a button",
@@ -59,6 +61,7 @@ STATES = {  # what the URL list does not show: (path, who)
     "account-new": ("/account", "dave"),
     "requests-new": ("/account/requests", "dave"),
     "disputes-new": ("/account/disputes", "dave"),
+    "register-new": ("/hosters/register", "dave"),
     "portal-new": ("/hosters/portal", "dave"),
 }
 
