@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing.visitors import customers_only
-from hosting import checking, prices, registration, rounds, showcase, standing, starting
+from hosting import checking, offered, prices, registration, showcase, standing, starting
 from hosting.checking import CheckRuns
 from hosting.forms import ModelForm, PriceForm, TokenForm
 from hosting.models import Hoster, Server
@@ -119,13 +119,14 @@ def own(customer: Customer, server_id: int) -> Server:
 
 
 def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
-    models = rounds.of_models(owned)
+    assert owned.hoster is not None
+    rows = offered.of_servers(owned.hoster, [owned])[owned.pk]
     context = {
         "server": owned,
         "standing": standing.of_server(owned, paused_until=standing.paused_until(owned)),
-        "models": models,
-        "deactivated": [model for model, _ in models if model.deactivated_at],
-        "actions": standing.actions(owned.hoster, owned) if owned.hoster else [],
+        "rows": rows,
+        "deactivated": [row.model for row in rows if row.model.deactivated_at],
+        "actions": standing.actions(owned.hoster, owned),
         "errors": owned.verification_error.splitlines(),
         "checks": owned.health_checks.order_by("-checked_at")[:CHECKS_SHOWN],
         "form": form,
