@@ -118,6 +118,11 @@ class FoundForm(ModelForm):
     """A model that the server lists: offered when it is ticked; what is not ticked is not looked at."""
 
     offer = forms.BooleanField(label="Offer it", required=False)
+    model_id = forms.CharField(
+        label="Public name",
+        max_length=200,
+        help_text="What customers ask for. Under the name that others use it stands beside theirs.",
+    )
     upstream_name = None  # type: ignore[assignment]  # it is known: the server's own list says it
 
     field_order = ("offer", "model_id", "price_in", "price_out", "context_window")

@@ -334,9 +334,9 @@ def test_the_market_is_shown_beside_the_price(fake: fakes.FakeServer):
     assert rates == {model: Rates(3, Range(20, 45, 80), Range(40, 90, 160))}
     client = signed_in(bob)
     page = page_of(client, at(checked(client, fake), "models"))
-    assert "3 servers of others, per 1M tokens now" in page
-    assert "input $0.02, $0.045, $0.08; output $0.04, $0.09, $0.16" in page
-    assert "Nobody else sells a model of this name now" in page
+    assert "3 others now: $0.02 to $0.08, median $0.045 per 1M" in page
+    assert "3 others now: $0.04 to $0.16, median $0.09 per 1M" in page
+    assert "Nobody else sells it now." in page
     assert "of which you keep $0.08" in page
 
 
