@@ -6,6 +6,7 @@ Released earnings and other credit are one balance. What is left of the released
 only ever earned by hosting, and of promotional credit what was given is spent before what was earned.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 
 from django.db import connection
@@ -18,6 +19,7 @@ LIFETIME = """
 WITH own AS (
     SELECT max(a.id) FILTER (WHERE a.kind = 'hoster_pending') AS pending,
            max(a.id) FILTER (WHERE a.kind = 'hoster_disputed') AS disputed,
+           max(a.posted_nanos - a.held_nanos) FILTER (WHERE a.kind = 'customer') AS spendable,
            max(a.earned_nanos) AS earned, max(a.posted_nanos - a.earned_nanos - a.bought_nanos) AS promotional
       FROM billing_ledgeraccount a WHERE a.customer_id = %(customer)s
 ), gone AS (
@@ -37,14 +39,20 @@ SELECT (SELECT coalesce(sum(m.amount_nanos), 0) FROM billing_maturity m WHERE m.
          WHERE d.payee_id = %(customer)s AND d.state = 'open')::bigint,
        (coalesce(own.earned, 0) + least(coalesce(own.promotional, 0), gone.released - gone.payable))::bigint,
        gone.released::bigint, paid.open::bigint, paid.paid::bigint, gone.reversed::bigint, gone.kept_back::bigint,
-       (SELECT coalesce(sum(d.owed_nanos), 0) FROM billing_debt d WHERE d.account_id = own.pending)::bigint
+       (SELECT coalesce(sum(d.owed_nanos), 0) FROM billing_debt d WHERE d.account_id = own.pending)::bigint,
+       (gone.released - gone.payable)::bigint, coalesce(own.spendable, 0)::bigint,
+       (SELECT min(m.matures_at) FROM billing_maturity m WHERE m.account_id = own.pending)
   FROM own, gone, paid
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Nanodollars since the hoster's first request. owed is what later earnings will pay back first."""
+    """Nanodollars since the hoster's first request. owed is what later earnings will pay back first.
+
+    promotional is the part of released that customers paid with credit that was given to them. spendable is the whole
+    balance, with credit from elsewhere.
+    """
 
     pending_nanos: int = 0
     frozen_nanos: int = 0
@@ -55,6 +63,9 @@ class Lifetime:
     reversed_nanos: int = 0
     kept_back_nanos: int = 0
     owed_nanos: int = 0
+    promotional_nanos: int = 0
+    spendable_nanos: int = 0
+    next_release_at: dt.datetime | None = None
 
     @property
     def spent_nanos(self) -> int:

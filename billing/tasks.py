@@ -9,7 +9,16 @@ from celery import shared_task
 from django.db import connection, transaction
 from django.db.models.functions import Now
 
-from billing import confirmations, idempotency, ledger, recharges, spend_notices, stripe_payouts
+from billing import (
+    confirmations,
+    emails,
+    idempotency,
+    ledger,
+    recharges,
+    releases,
+    spend_notices,
+    stripe_payouts,
+)
 from billing.models import RateWindow
 
 BATCH_ROWS = 1_000
@@ -113,6 +122,18 @@ def send_stripe_payouts() -> int:
 def tell_about_spending() -> int:
     """Tell customers whose keys reached 50, 80 or 100 % of their limits; how many were told."""
     return spend_notices.tell_all()
+
+
+@shared_task
+def send_mails() -> int:
+    """Send the mails about money that wait; how many."""
+    return emails.send_waiting()
+
+
+@shared_task
+def tell_released() -> int:
+    """Tell hosters once a day what became spendable the day before; how many."""
+    return releases.tell_yesterdays()
 
 
 def clock_skew_s() -> float:

@@ -1,17 +1,20 @@
 """Check a hoster's server at its owner's wish, and keep what was found."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from asgiref.sync import async_to_sync
 from django.core.cache import cache
 from django.db import connection
 
-from hosting import fingerprints, registration, tokens, verification
+from hosting import fingerprints, registration, stages, tokens, verification
 from hosting.models import Server
+from hosting.stages import Found, Seen
 from hosting.tokens import TokenUnreadable
 from hosting.verification import Asked, Verification
 
+Result = TypeVar("Result")
 CHECK_TIMEOUT_S = 120  # of all models together: a server may load each of them first
 
 
@@ -33,22 +36,44 @@ def check(server: Server) -> Verification:
 
 def probe(server: Server, models: Sequence[Asked]) -> Verification:
     """What the server shows for these models; changes nothing. Raises CheckRuns."""
+    if not models:
+        return Verification(("It offers no model yet. Choose one first.",))
+    return _alone(
+        server,
+        lambda token: verification.verify(base_url=server.base_url, token=token, models=models),
+        lambda words: Verification((words,)),
+    )
+
+
+def stage(server: Server, name: str, models: tuple[Found, ...]) -> Seen:
+    """One stage of the checks of a server that is being registered; changes nothing. Raises CheckRuns."""
+    return _alone(
+        server,
+        lambda token: stages.look(name, base_url=server.base_url, token=token, models=models),
+        lambda words: Seen(words, models),
+    )
+
+
+def _alone(
+    server: Server, ask: Callable[[str], Awaitable[Result]], failed: Callable[[str], Result]
+) -> Result:
+    """`ask(token)` in bounded time, while nobody else asks this server; `failed(words)` when it cannot."""
     running = f"checking:{server.pk}"
     if not cache.add(running, 1, timeout=CHECK_TIMEOUT_S):
         raise CheckRuns("A check of this server runs already. Wait for it to end.")
     try:
         token = tokens.unseal(server_id=server.pk, sealed=server.token_encrypted)
         connection.close()  # back to the pool: the server may take a while to answer
-        return async_to_sync(_bounded)(server.base_url, token, models)
+        return async_to_sync(_bounded)(ask(token), failed)
     except TokenUnreadable:
-        return Verification(("Its token cannot be read any more. Rotate the token, then check again.",))
+        return failed("Its token cannot be read any more. Rotate the token, then check again.")
     finally:
         cache.delete(running)
 
 
-async def _bounded(base_url: str, token: str, models: Sequence[Asked]) -> Verification:
+async def _bounded(asking: Awaitable[Result], failed: Callable[[str], Result]) -> Result:
     try:
         async with asyncio.timeout(CHECK_TIMEOUT_S):
-            return await verification.verify(base_url=base_url, token=token, models=models)
+            return await asking
     except TimeoutError:
-        return Verification((f"The check did not end within {CHECK_TIMEOUT_S} seconds.",))
+        return failed(f"The check did not end within {CHECK_TIMEOUT_S} seconds.")

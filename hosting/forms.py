@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.forms.utils import ErrorDict
 
 from hosting import addresses, connector, registration, terms
 from hosting.addresses import AddressRefused
@@ -12,7 +13,6 @@ from hosting.models import PRICE_MAX, TOKENS_MAX
 from hosting.registration import RegistrationRefused
 from hosting.terms import MODELS_MAX, ModelTerms, TermsRefused
 
-ROWS_SHOWN = 3  # without a script; more models can be added on the server's page
 PRICE_HELP = "Nanodollars per token: 100 is $0.10 per 1M tokens."
 
 
@@ -43,8 +43,8 @@ class TokenForm(forms.Form):
             raise ValidationError(str(refusal)) from None
 
 
-class ServerForm(TokenForm):
-    """A server to register: the keyword arguments of `registration.register`, without its models."""
+class ServerForm(forms.Form):
+    """A server to register: the keyword arguments of `setups.begin`, without the customer."""
 
     name = forms.CharField(
         label="Name",
@@ -64,9 +64,7 @@ class ServerForm(TokenForm):
         initial=settings.SERVER_SLOTS_DEFAULT,
         help_text="How many requests it answers at once (llama-server -np, vLLM --max-num-seqs).",
     )
-    server_token = _token("Only if the server has one already. Leave it empty and we make one.")
-
-    field_order = ("name", "base_url", "slots", "server_token")
+    field_order = ("name", "base_url", "slots")
 
     def clean_base_url(self) -> str:
         try:
@@ -116,8 +114,41 @@ class ModelForm(PriceForm):
         return given
 
 
-class ModelForms(forms.BaseFormSet):
-    """The models of a new server: the first is required, empty rows after it are passed over."""
+class FoundForm(ModelForm):
+    """A model that the server lists: offered when it is ticked; what is not ticked is not looked at."""
+
+    offer = forms.BooleanField(label="Offer it", required=False)
+    model_id = forms.CharField(
+        label="Public name",
+        max_length=200,
+        help_text="What customers ask for. Under the name that others use it stands beside theirs.",
+    )
+    upstream_name = None  # type: ignore[assignment]  # it is known: the server's own list says it
+
+    field_order = ("offer", "model_id", "price_in", "price_out", "context_window")
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and not self.cleaned_data.get("offer"):
+            self._errors = ErrorDict()
+
+    def clean(self) -> dict[str, Any]:
+        given = self.cleaned_data
+        if given.get("offer") and not self.errors:
+            name, listed = given["model_id"], self.initial["listed"]
+            upstream = listed if listed != name else ""
+            self.terms = ModelTerms(
+                name, given["price_in"], given["price_out"], given["context_window"], upstream
+            )
+            try:
+                terms.check([self.terms])
+            except TermsRefused as refusal:
+                raise ValidationError(str(refusal)) from None
+        return given
+
+
+class FoundForms(forms.BaseFormSet):
+    """At least one of the models must be ticked."""
 
     def clean(self) -> None:
         if any(self.errors):
@@ -125,18 +156,12 @@ class ModelForms(forms.BaseFormSet):
         try:
             terms.check(terms_of(self))
         except TermsRefused as refusal:
-            raise ValidationError(str(refusal)) from None
+            words = str(refusal) if terms_of(self) else "Tick at least one model."
+            raise ValidationError(words) from None
 
 
-ModelFormSet = forms.formset_factory(
-    ModelForm,
-    formset=ModelForms,
-    min_num=1,
-    validate_min=True,
-    extra=ROWS_SHOWN - 1,
-    max_num=MODELS_MAX,
-    validate_max=True,
-    absolute_max=MODELS_MAX + 1,
+FoundFormSet = forms.formset_factory(
+    FoundForm, formset=FoundForms, extra=0, max_num=MODELS_MAX, absolute_max=MODELS_MAX + 1
 )
 
 

@@ -71,6 +71,9 @@ class Server(models.Model):
     slots = models.PositiveIntegerField(default=64)
     verified_at = models.DateTimeField(null=True, blank=True)
     verification_error = models.TextField(blank=True)
+    setup = models.JSONField(
+        null=True, editable=False, help_text="of a server that is being registered: hosting.setups"
+    )
     draining = models.BooleanField(default=False)
     health = models.FloatField(default=1.0)
     health_checked_at = models.DateTimeField(null=True, editable=False)

@@ -95,6 +95,12 @@ def set_price(*, model: HostedModel, price_in: int, price_out: int) -> None:
     model.refresh_from_db(fields=PRICE_COLUMNS)
 
 
+def kept_per_million(price_nanos: int) -> int:
+    """What the hoster keeps of a million tokens at this price, in nanodollars: the price without the platform's fee."""
+    gross_nanos = price_nanos * 1_000_000
+    return gross_nanos - gross_nanos * settings.PLATFORM_FEE_BPS // 10_000
+
+
 def told(model: HostedModel) -> str:
     """When the price comes that was just set, in words."""
     if model.price_changes_at is None:

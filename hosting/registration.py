@@ -3,13 +3,14 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Case, F, When
+from django.db.models import Case, F, JSONField, Value, When
 from django.db.models.functions import Now
 
 from accounts import issuing
@@ -56,26 +57,66 @@ def register(
     and `name` is then the server's. Without `server_token` one is made. All or nothing.
     Raises RegistrationRefused, terms.TermsRefused and, for the base URL, AddressRefused.
     """
-    origin = str(addresses.parse_base_url(base_url, connector.policy()))
-    name, slots = _checked_name(name), _checked_slots(slots)
     token = tokens.make() if server_token is None else check_token(server_token)
     terms.check(models)
     with transaction.atomic():
         customer = open_customer(email=user_email)
+        server = place(customer=customer, name=name, base_url=base_url, slots=slots)
+        _furnish(server, models, token)
+        assert server.hoster is not None
+        return Registration(server.hoster, server, linked_key(customer), token)
+
+
+def place(
+    *,
+    customer: Customer,
+    name: str,
+    base_url: str,
+    slots: int | None = None,
+    setup: dict[str, Any] | None = None,
+) -> Server:
+    """A hoster's server at its address, without token and models; its hoster is made when missing.
+
+    setup: of one that is registered step by step. Raises RegistrationRefused and AddressRefused.
+    """
+    origin = str(addresses.parse_base_url(base_url, connector.policy()))
+    name, slots = _checked_name(name), _checked_slots(slots)
+    taken = RegistrationRefused(f"The address {origin} is registered already.")
+    with transaction.atomic():
         hoster = _hoster(customer, name)
         if Server.objects.filter(kind=Server.Kind.HOSTER, base_url=origin).exists():
-            raise RegistrationRefused(f"The address {origin} is registered already.")
+            raise taken
         try:
             with transaction.atomic():
-                server = Server.objects.create(hoster=hoster, name=name, base_url=origin, slots=slots)
+                return Server.objects.create(
+                    hoster=hoster, name=name, base_url=origin, slots=slots, setup=setup
+                )
         except IntegrityError:  # somebody was faster
-            raise RegistrationRefused(f"The address {origin} is registered already.") from None
-        _furnish(server, models, token)
-        try:
-            key, _ = issuing.issue(customer=customer, name=KEY_NAME)
-        except KeyRefused as refusal:
-            raise RegistrationRefused(str(refusal)) from None
-        return Registration(hoster, server, key, token)
+            raise taken from None
+
+
+def linked_key(customer: Customer) -> str:
+    """A key that shows and spends what the customer's servers earn. Raises RegistrationRefused."""
+    try:
+        key, _ = issuing.issue(customer=customer, name=KEY_NAME)
+    except KeyRefused as refusal:
+        raise RegistrationRefused(str(refusal)) from None
+    return key
+
+
+def offer(server: Server, models: Sequence[ModelTerms]) -> None:
+    """These models, instead of whatever an unverified server offered before. Raises terms.TermsRefused."""
+    terms.check(models)
+    with transaction.atomic():
+        server.models.all().delete()
+        _furnish(server, models, "")
+
+
+def discard(server: Server) -> None:
+    """Forget a server that was never in traffic; its address is free again."""
+    with transaction.atomic():
+        server.models.all().delete()
+        server.delete()
 
 
 def add_provider(
@@ -112,7 +153,12 @@ def add_provider(
 
 def mark_verified(server: Server) -> None:
     """From the next request on the server may get traffic."""
-    Server.objects.filter(pk=server.pk).update(verified_at=Now(), verification_error="", waiting_since=None)
+    Server.objects.filter(pk=server.pk).update(
+        verified_at=Now(),
+        verification_error="",
+        waiting_since=None,
+        setup=Case(When(setup__isnull=False, then=Value({"done": True}, output_field=JSONField()))),
+    )
 
 
 def mark_failed(server: Server, errors: Sequence[str]) -> None:

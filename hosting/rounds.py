@@ -1,12 +1,11 @@
 """What the last tests of a server's models found, for its owner: how many were right, and its own wrong answers."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 from django.db import connection
-
-from hosting.models import HostedModel, Server
 
 QUESTIONS = 5  # of a round
 ROUNDS_SHOWN = 5
@@ -17,7 +16,7 @@ SELECT m.id, a.answered_at, a."right", a.counted, a.answer
   FROM hosting_hostedmodel m
  CROSS JOIN LATERAL (SELECT * FROM hosting_consistencyanswer c WHERE c.offer_id = m.id
                       ORDER BY c.answered_at DESC LIMIT %(answers)s) a
- WHERE m.server_id = %(server)s ORDER BY m.id, a.answered_at DESC
+ WHERE m.server_id = ANY (%(servers)s) ORDER BY m.id, a.answered_at DESC
 """
 
 Row = tuple[int, dt.datetime, bool, bool, str]
@@ -34,14 +33,12 @@ class Round:
     wrong_answers: tuple[str, ...]
 
 
-def of_models(server: Server) -> list[tuple[HostedModel, list[Round]]]:
-    """Every model of the server with its last rounds, the newest first."""
+def of_servers(server_ids: Sequence[int]) -> dict[int, list[Round]]:
+    """The last rounds of every model of these servers that was tested, by the model's id."""
     with connection.cursor() as cursor:
-        cursor.execute(LATEST, {"server": server.pk, "answers": QUESTIONS * ROUNDS_SHOWN})
-        answers = {
-            offer: _rounds(list(rows)) for offer, rows in groupby(cursor.fetchall(), key=lambda row: row[0])
-        }
-    return [(model, answers.get(model.pk, [])) for model in server.models.order_by("model_id")]
+        cursor.execute(LATEST, {"servers": list(server_ids), "answers": QUESTIONS * ROUNDS_SHOWN})
+        rows = cursor.fetchall()
+    return {offer: _rounds(list(found)) for offer, found in groupby(rows, key=lambda row: row[0])}
 
 
 def _rounds(rows: list[Row]) -> list[Round]:

@@ -1,6 +1,7 @@
 """How a server and a hoster stand with the router, in words for their owner."""
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,12 +45,14 @@ def of_hoster(hoster: Hoster) -> Standing:
     return OF_HOSTER[Hoster.Status(hoster.status)]
 
 
-def of_servers(hoster: Hoster) -> list[tuple[Server, Standing]]:
-    """Every server of the hoster, with its models read, and how it stands."""
-    circuits = Circuit.objects.filter(server__hoster=hoster, open_until__gt=Now())
-    paused = dict(circuits.values_list("server_id", "open_until"))
-    servers = hoster.servers.select_related("hoster").prefetch_related("models").order_by("pk")
-    return [(server, of_server(server, paused_until=paused.get(server.pk))) for server in servers]
+def of_servers(servers: Iterable[Server], now: dt.datetime) -> list[tuple[Server, Standing]]:
+    """How each stands; with its models and circuit read."""
+    return [(server, of_server(server, paused_until=_pause(server, now))) for server in servers]
+
+
+def _pause(server: Server, now: dt.datetime) -> dt.datetime | None:
+    circuit: Circuit | None = getattr(server, "circuit", None)
+    return circuit.open_until if circuit and circuit.open_until > now else None
 
 
 def trust_parts(hoster: Hoster) -> list[tuple[str, dict[str, Any]]]:
@@ -73,6 +76,8 @@ def actions(hoster: Hoster, server: Server | None = None) -> list[ModerationActi
 
 def of_server(server: Server, *, paused_until: dt.datetime | None = None) -> Standing:
     """What keeps traffic from it first: its check, its owner's standing and wish, its failures, its health."""
+    if server.setup is not None and server.verified_at is None:
+        return Standing("fair", "being registered", "Go on where you stopped.")
     if server.verified_at is None and server.verification_error:
         return Standing("bad", "did not pass", "See what its check found, repair it, then check again.")
     if server.verified_at is None:

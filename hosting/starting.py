@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+ANY_MODEL = "your-model"  # where it is not known yet
 OLLAMA = "127.0.0.1:11434"
 
 

@@ -2,11 +2,16 @@
 
 from django.urls import path
 
-from hosting import api, hoster_api, replies, views
+from hosting import api, hoster_api, replies, setup_pages, views
 
 urlpatterns = [
     path("hosters", views.hosters, name="hosters"),
-    path("hosters/register", views.register, name="register_server"),
+    path("hosters/register", setup_pages.address, name="register_server"),
+    path("hosters/register/<int:draft_id>/token", setup_pages.token, name="register_token"),
+    path("hosters/register/<int:draft_id>/check", setup_pages.check, name="register_check"),
+    path("hosters/register/<int:draft_id>/models", setup_pages.models, name="register_models"),
+    path("hosters/register/<int:draft_id>/done", setup_pages.done, name="register_done"),
+    path("hosters/register/<int:draft_id>/leave", setup_pages.leave, name="register_leave"),
     path("hosters/drain", hoster_api.Drain.as_view()),  # with a key; the button is below
     path("hosters/servers/<int:server_id>", views.server, name="server"),
     path("hosters/servers/<int:server_id>/check", views.check, name="check_server"),

@@ -89,7 +89,7 @@ async def verify(
     except ConnectRefused as refusal:
         return Verification((str(refusal),))
     async with client:
-        probe = _Probe(client, base_url, token)
+        probe = Probe(client, base_url, token)
         errors = await probe.reachable()
         if errors:
             return Verification(tuple(errors))
@@ -104,7 +104,9 @@ async def verify(
 
 
 @dataclass(frozen=True, slots=True)
-class _Probe:
+class Probe:
+    """Questions to one server. token: its own."""
+
     client: connector.Client
     base_url: str
     token: str

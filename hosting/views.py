@@ -1,4 +1,4 @@
-"""Hosters' pages about servers: register one, look at it, check it, change its token and its models."""
+"""Hosters' pages about their servers: look at one, check it, change its token and its models."""
 
 from typing import Any
 
@@ -10,13 +10,11 @@ from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing.visitors import customers_only
-from hosting import checking, prices, registration, rounds, showcase, standing, starting
-from hosting.addresses import AddressRefused
+from hosting import checking, offered, prices, registration, showcase, standing, starting
 from hosting.checking import CheckRuns
-from hosting.forms import ModelForm, ModelFormSet, PriceForm, ServerForm, TokenForm, terms_of
+from hosting.forms import ModelForm, PriceForm, TokenForm
 from hosting.models import Hoster, Server
 from hosting.prices import NotServed
-from hosting.registration import RegistrationRefused
 from hosting.terms import TermsRefused
 
 EXAMPLE_PRICES = (
@@ -36,34 +34,18 @@ def hosters(request: HttpRequest) -> HttpResponse:
 
 
 @customers_only
-def register(request: HttpRequest, customer: Customer) -> HttpResponse:
-    """The form, and once: the key, the token and how to start the server with it."""
-    form = ServerForm(request.POST if request.method == "POST" else None)
-    models = ModelFormSet(request.POST if request.method == "POST" else None, prefix="models")
-    if request.method == "POST" and all([form.is_valid(), models.is_valid()]):  # both, to show every error
-        try:
-            made = registration.register(
-                user_email=customer.user.email, models=terms_of(models), **form.cleaned_data
-            )
-        except (RegistrationRefused, TermsRefused, AddressRefused) as refusal:
-            form.add_error(None, str(refusal))
-        else:
-            context = {"made": made, **_start(made.server, made.server_token)}
-            return render(request, "hosting/registered.html", context)
-    context = {"form": form, "models": models, "prices": EXAMPLE_PRICES}
-    return render(request, "hosting/register.html", context)
-
-
-@customers_only
 def server(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
-    """One server: how it stands, what was found, its models and prices."""
-    return _page(request, _own(customer, server_id), ModelForm())
+    """One server: how it stands, what was found, its models and prices; while it is registered, the next step."""
+    owned = own(customer, server_id)
+    if owned.setup is not None:
+        return redirect("register_server")
+    return _page(request, owned, ModelForm())
 
 
 @customers_only
 @require_POST
 def check(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
-    owned = _own(customer, server_id)
+    owned = own(customer, server_id)
     try:
         if checking.check(owned).ok:
             messages.success(request, f"{owned.name} passed every check. It is in traffic now.")
@@ -77,7 +59,7 @@ def check(request: HttpRequest, customer: Customer, server_id: int) -> HttpRespo
 @customers_only
 @require_POST
 def drain(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
-    owned = _own(customer, server_id)
+    owned = own(customer, server_id)
     draining = request.POST.get("draining") == "1"
     registration.set_draining(owned, draining)
     messages.success(
@@ -89,18 +71,18 @@ def drain(request: HttpRequest, customer: Customer, server_id: int) -> HttpRespo
 @customers_only
 def rotate_token(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
     """Ask first; then the new token, once."""
-    owned = _own(customer, server_id)
+    owned = own(customer, server_id)
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         token = registration.rotate_token(owned, form.cleaned_data["server_token"])
-        return render(request, "hosting/rotated.html", _start(owned, token))
+        return render(request, "hosting/rotated.html", start_lines(owned, token))
     return render(request, "hosting/rotate.html", {"server": owned, "form": form})
 
 
 @customers_only
 @require_POST
 def add_model(request: HttpRequest, customer: Customer, server_id: int) -> HttpResponse:
-    owned = _own(customer, server_id)
+    owned = own(customer, server_id)
     form = ModelForm(request.POST)
     if form.is_valid():
         try:
@@ -117,7 +99,7 @@ def add_model(request: HttpRequest, customer: Customer, server_id: int) -> HttpR
 @require_POST
 def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_id: int) -> HttpResponse:
     """Another price, or off the market and back."""
-    owned = _own(customer, server_id)
+    owned = own(customer, server_id)
     model = get_object_or_404(owned.models, pk=model_id)
     form = PriceForm(request.POST)
     if "offered" in request.POST:
@@ -130,20 +112,21 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
     return redirect("server", server_id=owned.pk)
 
 
-def _own(customer: Customer, server_id: int) -> Server:
+def own(customer: Customer, server_id: int) -> Server:
     """One of the caller's servers; anybody else's does not exist for them."""
     hoster = get_object_or_404(Hoster.objects.filter(customer=customer))
     return get_object_or_404(hoster.servers.select_related("hoster"), pk=server_id)
 
 
 def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
-    models = rounds.of_models(owned)
+    assert owned.hoster is not None
+    rows = offered.of_servers(owned.hoster, [owned])[owned.pk]
     context = {
         "server": owned,
         "standing": standing.of_server(owned, paused_until=standing.paused_until(owned)),
-        "models": models,
-        "deactivated": [model for model, _ in models if model.deactivated_at],
-        "actions": standing.actions(owned.hoster, owned) if owned.hoster else [],
+        "rows": rows,
+        "deactivated": [row.model for row in rows if row.model.deactivated_at],
+        "actions": standing.actions(owned.hoster, owned),
         "errors": owned.verification_error.splitlines(),
         "checks": owned.health_checks.order_by("-checked_at")[:CHECKS_SHOWN],
         "form": form,
@@ -152,8 +135,10 @@ def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
     return render(request, "hosting/server.html", context)
 
 
-def _start(owned: Server, token: str) -> dict[str, Any]:
+def start_lines(owned: Server, token: str) -> dict[str, Any]:
     """What a page needs that shows a token, once."""
     names = [model.upstream_name or model.model_id for model in owned.models.order_by("pk")]
-    recipes = starting.recipes(base_url=owned.base_url, token=token, models=names, slots=owned.slots)
+    recipes = starting.recipes(
+        base_url=owned.base_url, token=token, models=names or [starting.ANY_MODEL], slots=owned.slots
+    )
     return {"server": owned, "token": token, "recipes": recipes}

@@ -1,57 +1,11 @@
-"""Bar charts as numbers for a template: no script, no library, and a table beside them says the same."""
+"""Bars and tiles as numbers for a template: no script, no library, and a table beside them says the same."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-STEP = 10  # units of the view box from one bar to the next
-GAP = 2
-HEIGHT = 100
 GOOD, FAIR = 0.99, 0.9  # shares of a day's requests that were served
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A rectangle in the units of the view box, and the words that a pointer sees."""
-
-    x: int
-    y: int
-    height: int
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    title: str
-    bars: tuple[Bar, ...]
-    total: str
-    highest: str
-    first: dt.date
-    last: dt.date
-
-    @property
-    def width(self) -> int:
-        return STEP * len(self.bars)
-
-    @property
-    def height(self) -> int:
-        return HEIGHT
-
-    @property
-    def bar_width(self) -> int:
-        return STEP - GAP
-
-
-def daily(title: str, days: Sequence[tuple[dt.date, int]], words: Callable[[int], str]) -> Chart:
-    """One bar for each day, oldest first. words: how a value of it is written."""
-    highest = max(value for _, value in days)
-    bars = []
-    for index, (date, value) in enumerate(days):
-        height = max(value * HEIGHT // highest, 1) if value else 0
-        bars.append(Bar(index * STEP + GAP // 2, HEIGHT - height, height, f"{date:%d %b}: {words(value)}"))
-    total = sum(value for _, value in days)
-    return Chart(title, tuple(bars), words(total), words(highest), days[0][0], days[-1][0])
 
 
 @dataclass(frozen=True, slots=True)

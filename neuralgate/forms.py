@@ -13,7 +13,8 @@ from django.utils import timezone
 
 from accounts import issuing
 from accounts.models import ApiKey
-from billing import money
+from billing import disputes, money
+from billing.models import Dispute
 from hosting import terms
 from routing import receipts
 from routing.history import Filter
@@ -94,6 +95,19 @@ class RotateForm(forms.Form):
         choices=list(enumerate(("no longer: it is dead at once", "1 hour", "24 hours", "7 days"))),
         initial=2,
         widget=forms.RadioSelect,
+    )
+
+
+class DisputeForm(forms.Form):
+    """The keyword arguments of `disputes.open_`, without the customer and the charge."""
+
+    reason = forms.ChoiceField(label="What is wrong", choices=[("", "Choose one"), *Dispute.Reason.choices])
+    detail = forms.CharField(
+        label="In your words",
+        required=False,
+        max_length=disputes.DETAIL_CHARS_MAX,
+        widget=forms.Textarea(attrs={"rows": 4, "class": "prose"}),
+        help_text="Only the person who decides reads it. Neither your prompt nor the answer is kept: say what you saw.",
     )
 
 

@@ -9,8 +9,10 @@ from django.utils.http import urlencode
 
 from accounts.models import Customer
 from billing.visitors import customers_only
-from neuralgate.forms import RequestsForm
+from neuralgate import disputing
+from neuralgate.forms import DisputeForm, RequestsForm
 from routing import explanations, export, history, periods, receipts, relay
+from routing.receipts import Receipt
 
 CSV_DAYS = 30  # when no days are chosen
 
@@ -41,11 +43,20 @@ def receipt(request: HttpRequest, customer: Customer, request_id: str) -> HttpRe
     found = receipts.of(customer, wanted) if wanted else None
     if found is None:
         raise Http404
+    return show(request, customer, found, DisputeForm())
+
+
+def show(request: HttpRequest, customer: Customer, found: Receipt, form: DisputeForm) -> HttpResponse:
+    """The page of a receipt; form: what was written to dispute it."""
+    dispute = customer.disputes.filter(charge=found.id).first()
     context = {
         "receipt": found,
         "sides": [("Input", found.input), ("Output", found.output)],
         "why": explanations.in_words(found.explanation, found.server_id) if found.explanation else None,
         "explained_one_in": relay.EXPLAINED_ONE_IN,
+        "dispute": dispute,
+        "dispute_until": None if dispute else disputing.until(found),
+        "form": form,
     }
     return render(request, "pages/receipt.html", context)
 

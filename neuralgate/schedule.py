@@ -11,6 +11,7 @@ NAME_PREFIX = "neuralgate: "
 MINUTE_S = 60
 PRICES_EVERY_S = 15
 WEBHOOKS_EVERY_S = 20
+MAILS_EVERY_S = 20
 HOUR_S = 3_600
 DAY_S = 86_400
 
@@ -91,6 +92,16 @@ def jobs() -> tuple[Job, ...]:
             "hosting.tasks.send_webhooks",
             WEBHOOKS_EVERY_S,
             "Notices of money go to the webhooks of customers who have one; what fails is tried again.",
+        ),
+        Job(
+            "billing.tasks.send_mails",
+            MAILS_EVERY_S,
+            "Notices of money are sent by mail: disputes, payouts, releases.",
+        ),
+        Job(
+            "billing.tasks.tell_released",
+            HOUR_S,
+            "Hosters are told once a day what became spendable the day before; each hour, so that no day is missed.",
         ),
         Job(
             "hosting.tasks.check_health",

@@ -10,6 +10,7 @@ from accounts import api
 from neuralgate import (
     account_pages,
     credit_pages,
+    dispute_pages,
     join_pages,
     key_pages,
     manual_pages,
@@ -44,6 +45,8 @@ urlpatterns = [
     path("account/requests", request_pages.log, name="requests"),
     path("account/requests.csv", request_pages.csv, name="requests_csv"),
     path("account/requests/<str:request_id>", request_pages.receipt, name="receipt"),
+    path("account/requests/<str:request_id>/dispute", dispute_pages.dispute, name="dispute"),
+    path("account/disputes", dispute_pages.listing, name="disputes"),
     path("account/playground", playground_pages.playground, name="playground"),
     path("account/playground/key", playground_pages.key, name="playground_key"),
     path("account/keys/new", key_pages.new, name="new_key"),

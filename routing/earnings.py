@@ -7,7 +7,7 @@ from accounts.models import Customer
 from billing import lifetime
 from billing.lifetime import Lifetime
 from routing import periods, usage
-from routing.usage import SUMS, ModelSums, PeriodSums, rows
+from routing.usage import SUMS, Group, ModelSums, PeriodSums, rows
 
 PROVIDER = "hoster"
 
@@ -35,6 +35,9 @@ OF_HOSTER = """
 BY_MODEL = f"""
 SELECT u.model_id, {SUMS} {OF_HOSTER}
  GROUP BY u.model_id ORDER BY sum(u.net_nanos) DESC, sum(u.requests) DESC, u.model_id
+"""
+OVER_TIME = f"""
+SELECT u.model_id, date_trunc(%(interval)s, u.hour, 'UTC'), {SUMS} {OF_HOSTER} GROUP BY 1, 2
 """
 BREAKDOWN = f"""
 -- by model and by day in one snapshot, so that both add up to the same
@@ -86,6 +89,14 @@ def statement(customer_id: int, *, days: int) -> Statement:
         daily=usage.without_gaps(by_day, periods.series(until, days, "day")),
         by_model=models,
     )
+
+
+def over_time(
+    customer_id: int, *, now: dt.datetime, days: int, interval: str, groups_max: int
+) -> list[Group]:
+    """The earnings of each model by period, without gaps; what exceeds groups_max is added up as the last."""
+    asked = {"customer": customer_id, "since": periods.since(now, days), "interval": interval}
+    return usage.arranged(rows(OVER_TIME, asked), periods.series(now, days, interval), groups_max)
 
 
 def by_model(customer_id: int, *, days: int) -> list[ModelSums]:

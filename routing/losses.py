@@ -8,8 +8,6 @@ from typing import Any
 import orjson
 from django.db import connection
 
-from hosting.models import Hoster
-
 DECISIONS_MAX = 500
 WORDS = {
     "trust": "trust",
@@ -45,9 +43,8 @@ class Losses:
         return self.reasons.most_common()
 
 
-def of_hoster(hoster: Hoster) -> Losses:
-    """A sample of the last day's decisions, from the hoster's side."""
-    servers = set(hoster.servers.values_list("pk", flat=True))
+def of_servers(servers: set[int]) -> Losses:
+    """A sample of the last day's decisions, from the side of these servers of one hoster."""
     with connection.cursor() as cursor:
         cursor.execute(DECISIONS, {"servers": list(servers), "most": DECISIONS_MAX})
         decisions = [orjson.loads(explanation) for (explanation,) in cursor.fetchall()]

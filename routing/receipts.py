@@ -69,6 +69,7 @@ class Receipt:
     fee_nanos: int
     net_nanos: int
     fee_bps: int
+    settled_at: dt.datetime | None
     matures_at: dt.datetime | None
     transfers: tuple[Transfer, ...]
     explanation: dict[str, Any] | None
@@ -139,6 +140,7 @@ def _receipt(found: InferenceRequest, charge: Charge, transfers: tuple[Transfer,
         fee_nanos=charge.fee_nanos or 0,
         net_nanos=charge.net_nanos or 0,
         fee_bps=charge.fee_bps,
+        settled_at=charge.settled_at,
         matures_at=charge.matures_at,
         transfers=transfers,
         explanation=None

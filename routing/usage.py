@@ -164,8 +164,13 @@ def grouped(customer_id: int, *, days: int, interval: str, by: str, groups_max: 
     until = now()
     starts = periods.series(until, days, interval)
     parameters = {"customer": customer_id, "since": periods.since(until, days), "interval": interval}
+    return arranged(rows(GROUPINGS[by], parameters), starts, groups_max)
+
+
+def arranged(found_rows: list[tuple[Any, ...]], starts: list[dt.datetime], groups_max: int) -> list[Group]:
+    """Rows of (name, period, *sums) as groups without gaps, in the order of `grouped`."""
     found: dict[str, dict[dt.datetime, PeriodSums]] = {}
-    for name, period, *sums in rows(GROUPINGS[by], parameters):
+    for name, period, *sums in found_rows:
         found.setdefault(name, {})[period] = PeriodSums(*sums, period=period)
     groups = [Group(name, without_gaps(series, starts)) for name, series in found.items()]
     groups.sort(key=lambda group: (-group.total.gross_nanos, -group.total.requests, group.name))

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from tests.gateway import RunningGateway
 
 
+# A busy machine is no fault of the code: only what is found counts, not how long the search took.
+hypothesis.settings.register_profile(
+    "tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("tests")
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_test_environment: None, django_db_blocker, django_db_modify_db_settings

@@ -42,6 +42,7 @@ class FakeServer:
 
     script: Script
     token: str = "server-token"
+    broken_health: int = 0  # what GET /health answers instead of 200
     requests: list[Request] = field(default_factory=list)
     open_connections: int = 0
 
@@ -72,7 +73,7 @@ class FakeServer:
                 if self.token and headers.get("authorization") != f"Bearer {self.token}":
                     pieces: AsyncIterator[bytes] = plain(401, {"error": {"message": "who are you?"}})(request)
                 elif path == "/health":
-                    pieces = plain(200, {"status": "ok"})(request)
+                    pieces = plain(self.broken_health or 200, {"status": "ok"})(request)
                 else:
                     pieces = self.script(request)
                 async for piece in pieces:
@@ -182,8 +183,9 @@ def model(
     usage: tuple[int, int] | None = (10, 8),
     pause_s: float = 0,
     finish: str = "stop",
+    names: Iterable[str] = (),
 ) -> Script:
-    """A usual model server: chat, completions and embeddings, streamed and not."""
+    """A usual model server: chat, completions and embeddings, streamed and not. names: what /v1/models lists."""
     words = [word + " " for word in text.split(" ")]
     words[-1] = words[-1][:-1]
 
@@ -191,7 +193,8 @@ def model(
         block = {"usage": usage_block(usage)} if usage else {}
         body = request.body
         if request.path == "/v1/models":
-            yield http(200, "application/json", b'{"object": "list", "data": []}')
+            data = [{"id": name, "object": "model"} for name in names]
+            yield http(200, "application/json", json.dumps({"object": "list", "data": data}).encode())
         elif request.path.endswith("/embeddings"):
             listed = isinstance(body["input"], list) and not isinstance(body["input"][0], int)
             inputs = body["input"] if listed else [body["input"]]

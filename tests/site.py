@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts.models import User
 from billing import disputes, payouts
 from billing.models import TopUp
-from hosting import moderation
+from hosting import moderation, stages
 from hosting.models import HealthCheck, HostedModel, Hoster, ModerationAction, Server
 from hosting.moderation import Kind
 from neuralgate import joining, manual
@@ -96,6 +96,7 @@ class Market:
     server: Server
     offer: HostedModel
     action: ModerationAction
+    draft: Server  # Bob registers it, and is to choose its models
     call: uuid.UUID  # of Alice, served by Bob
     payout: uuid.UUID  # Bob asked for it
     topup: uuid.UUID  # Alice began it
@@ -106,6 +107,7 @@ class Market:
         known = {
             "<int:key_id>": self.alice.api_key.pk,
             "<int:server_id>": self.server.pk,
+            "<int:draft_id>": self.draft.pk,
             "<int:model_id>": self.offer.pk,
             "<int:action_id>": self.action.pk,
             "<str:request_id>": self.call,
@@ -200,6 +202,7 @@ def open_market() -> Market:
         server,
         offer,
         action,
+        _draft(hoster),
         calls[0].id,
         payout.pk,
         TopUp.objects.create(customer=alice.customer, amount_nanos=25_000_000_000).pk,
@@ -211,6 +214,15 @@ PARTS = {
     name: {"value": 0.86, "detail": "of the last seven days"}
     for name in ("success", "consistency", "volume", "age")
 }
+
+
+def _draft(hoster: Hoster) -> Server:
+    passed = {stage.name: "" for stage in stages.STAGES}
+    models = [[MODEL, 32_768], ["nomic-embed-text", None]]
+    return Server.objects.create(
+        hoster=hoster, name="second rack", base_url=f"https://{factories.unique('gpu')}.example",
+        token_encrypted="sealed", setup={"checks": passed, "models": models},
+    )  # fmt: skip
 
 
 def _rename(hoster: Hoster, name: str) -> None:

@@ -48,6 +48,12 @@ def seconds(number: float) -> str:
 
 
 @register.filter
+def remaining(number: int) -> str:
+    """What is left of a wait in hours, minutes and seconds, as static/js/countdown.js says it: 3_725 → "1:02:05"."""
+    return f"{number // 3_600}:{number // 60 % 60:02}:{number % 60:02}"
+
+
+@register.filter
 def score(value: float | None) -> str:
     """A score from 0 to 1 with two digits; a dash for what was not measured."""
     return "–" if value is None else f"{value:.2f}"

@@ -1,51 +1,29 @@
-// Registration and a server's page: prices in words while they are typed, as many models as are needed,
-// and a button that says that it works while a check runs.
+// Registration and a server's page: prices in words while they are typed, and a button that says that it works while a
+// check runs.
 
 const NANOS_PER_USD = 1e9;
 
-function inWords(value) {
-  if (!/^[0-9]+$/.test(value)) return "Nanodollars per token: 100 is $0.10 per 1M tokens.";
-  const usd = Number(value) * 1e6 / NANOS_PER_USD;
-  return `$${usd.toFixed(Number.isInteger(usd * 100) ? 2 : 3)} per 1M tokens`;
+function dollars(usd) {
+  return `$${usd.toFixed(Number.isInteger(Math.round(usd * 1e6) / 1e4) ? 2 : 5).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
+}
+
+function inWords(input) {
+  if (!/^[0-9]+$/.test(input.value)) return "Nanodollars per token: 100 is $0.10 per 1M tokens.";
+  const usd = Number(input.value) * 1e6 / NANOS_PER_USD;
+  const fee = input.form.dataset.feeBps;
+  const kept = fee ? `; you keep ${dollars(usd * (1 - Number(fee) / 1e4))}` : "";
+  return `${dollars(usd)} per 1M tokens${kept}`;
+}
+
+function tell(input) {
+  const help = document.getElementById(`${input.id}_helptext`);
+  if (help) help.textContent = inWords(input);
 }
 
 document.addEventListener("input", (event) => {
-  if (!event.target.matches("[data-price]")) return;
-  const help = document.getElementById(`${event.target.id}_helptext`);
-  if (help) help.textContent = inWords(event.target.value);
+  if (event.target.matches("[data-price]")) tell(event.target);
 });
-
-const more = document.querySelector("[data-more]");
-if (more) {
-  const rows = document.getElementById("models");
-  const blank = document.getElementById("blank-model");
-  const total = document.getElementById("id_models-TOTAL_FORMS");
-  const isEmpty = (row) => !row.querySelector("[name$=model_id]").value && !row.querySelector(".errorlist");
-  [...rows.children].slice(1).filter(isEmpty).forEach((row) => row.remove());
-  renumber();
-  more.hidden = false;
-  more.addEventListener("click", () => {
-    const holder = document.createElement("div");
-    holder.innerHTML = blank.innerHTML.replaceAll("__prefix__", rows.children.length);
-    const row = rows.appendChild(holder.firstElementChild);
-    renumber();
-    row.querySelector("input").focus();
-  });
-
-  // Django reads the rows models-0 … models-(TOTAL_FORMS - 1).
-  function renumber() {
-    [...rows.children].forEach((row, index) => {
-      row.querySelector("legend").textContent = `Model ${index + 1}`;
-      for (const element of row.querySelectorAll("[id], [name], [for], [aria-describedby]")) {
-        for (const attribute of ["id", "name", "for", "aria-describedby"]) {
-          const value = element.getAttribute(attribute);
-          if (value) element.setAttribute(attribute, value.replace(/models-\d+/g, `models-${index}`));
-        }
-      }
-    });
-    total.value = rows.children.length;
-  }
-}
+for (const input of document.querySelectorAll("[data-price]")) if (input.value) tell(input);
 
 for (const form of document.querySelectorAll("form[data-busy]")) {
   form.addEventListener("submit", () => {

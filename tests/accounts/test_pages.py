@@ -12,7 +12,6 @@ from accounts.envelope import ApiError
 from accounts.issuing import KeyRefused
 from accounts.models import Customer
 from neuralgate import security
-from neuralgate.charts import daily
 from tests import bookings, factories
 
 PASSWORD = "a long enough sentence"
@@ -260,15 +259,6 @@ def test_a_failure_of_ours_has_a_page(monkeypatch: pytest.MonkeyPatch):
     response = Client(raise_request_exception=False).get("/")
     assert response.status_code == 500
     assert "Something broke on our side" in response.content.decode()
-
-
-def test_a_chart_has_a_bar_for_each_day_and_none_where_nothing_was():
-    days = [(dt.date(2026, 1, day), value) for day, value in ((1, 0), (2, 1), (3, 1_000))]
-    chart = daily("Requests", days, str)
-    assert [bar.height for bar in chart.bars] == [0, 1, 100]
-    assert all(bar.y + bar.height == 100 for bar in chart.bars)
-    assert (chart.total, chart.highest, chart.width) == ("1001", "1000", 30)
-    assert daily("Nothing", [(dt.date(2026, 1, 1), 0)], str).bars[0].height == 0
 
 
 def test_a_second_factor_can_be_set_up_without_a_mail_server():

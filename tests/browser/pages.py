@@ -25,8 +25,11 @@ NO_PAGES = {
     "hosters/payouts/<uuid:payout_id>/cancel": "a button",
     "hosters/payouts/stripe": "leads to Stripe",
     "stripe/events": "for Stripe",
+    "account/requests/<str:request_id>/dispute": "a button",
     "account/playground/key": "for the playground's script",
     "account/keys/<int:key_id>/end": "a button",
+    "hosters/register/<int:draft_id>/leave": "a button",
+    "hosters/register/<int:draft_id>/done": "its draft is not done",
     "hosters/servers/<int:server_id>/check": "a button",
     "hosters/servers/<int:server_id>/drain": "a button",
     "hosters/servers/<int:server_id>/models": "a button",
@@ -63,6 +66,8 @@ STATES = {  # what the URL list does not show: (path, who)
     "landing-signed-in": ("/", "alice"),
     "account-new": ("/account", "dave"),
     "requests-new": ("/account/requests", "dave"),
+    "disputes-new": ("/account/disputes", "dave"),
+    "register-new": ("/hosters/register", "dave"),
     "portal-new": ("/hosters/portal", "dave"),
 }
 

@@ -77,42 +77,6 @@ def test_alice_signs_up_and_makes_a_key_that_works(open_page: OpenPage, site: Ru
     assert httpx.get(f"{site.url}/v1/usage", headers={"Authorization": f"Bearer {key}"}).status_code == 401
 
 
-def test_bob_registers_a_server_and_it_serves(
-    open_page: OpenPage, site: RunningGateway, fake: fakes.FakeServer
-):
-    page = open_page()
-    sign_up(page, "bob")
-    page.get_by_role("link", name="Portal").click()
-    page.get_by_role("link", name="Register a server").click()
-    model = factories.unique("model")
-    page.get_by_label("Name", exact=True).fill(factories.unique("Bob's GPU"))
-    page.get_by_label("Address").fill(fake.base_url)
-    page.get_by_label("Model", exact=True).fill(model)
-    page.get_by_label("Input price").fill("100")
-    expect(page.get_by_text("$0.10 per 1M tokens").first).to_be_visible()
-    page.get_by_label("Output price").fill("300")
-    page.get_by_role("button", name="Add another model").click()
-    second = page.get_by_role("group", name="Model 2")
-    second.get_by_label("Model", exact=True).fill(f"{model}-second")
-    second.get_by_label("Input price").fill("1")
-    second.get_by_label("Output price").fill("2")
-    page.get_by_role("button", name="Register the server").click()
-    token, key = page.locator("#token").inner_text(), page.locator("#key").inner_text()
-    page.get_by_role("button", name="Check my server").click()
-    expect(page.get_by_text("does not accept").or_(page.get_by_text("answers 401")).first).to_be_visible()
-    fake.token = token
-    page.get_by_role("button", name="Check again").click()
-    expect(page.get_by_text("passed every check")).to_be_visible()
-    page.goto("/hosters/portal")
-    expect(page.get_by_text("in traffic")).to_be_visible()
-    body = {"model": f"{model}-second", "messages": [{"role": "user", "content": "Hello"}]}
-    headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.post(f"{site.url}/v1/chat/completions", json=body, headers=headers, timeout=15)
-    assert answer.status_code == 200, answer.text
-    page.reload()
-    expect(page.get_by_role("rowheader", name=f"{model}-second")).to_be_visible()
-
-
 @pytest.mark.parametrize("screen", SCREENS, ids=["phone-dark", "phone-light", "desk-dark", "desk-light"])
 def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, object], fake: fakes.FakeServer):
     page = open_page(**screen)
@@ -129,7 +93,8 @@ def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, objec
     fits(page, "account-empty")
     with_history(email, fake)
     own = factories.Server.objects.get(base_url=fake.base_url).pk
-    paths = ["/account", "/account/requests", "/account/keys/new", "/hosters/portal", "/hosters/register"]
+    paths = ["/account", "/account/requests", "/account/disputes", "/account/keys/new", "/hosters/portal"]
+    paths += ["/hosters/register"]
     off = factories.Server.objects.get(
         hoster__customer__user__email=email, models__deactivated_at__isnull=False
     )
@@ -196,21 +161,6 @@ def test_everything_can_be_reached_by_keyboard(open_page: OpenPage):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Start with $5.00 free")).to_be_focused()
-
-
-def test_a_server_is_registered_without_scripts(open_page: OpenPage, fake: fakes.FakeServer):
-    page = open_page(java_script_enabled=False)
-    sign_up(page, "bob")
-    page.goto("/hosters/register")
-    page.get_by_label("Name", exact=True).fill(factories.unique("Bob's GPU"))
-    page.get_by_label("Address").fill(fake.base_url)
-    page.get_by_label("Model", exact=True).first.fill(factories.unique("model"))
-    page.get_by_label("Input price").first.fill("100")
-    page.get_by_label("Output price").first.fill("300")
-    page.get_by_role("button", name="Register the server").click()
-    fake.token = page.locator("#token").inner_text()
-    page.get_by_role("button", name="Check my server").click()
-    expect(page.get_by_text("passed every check")).to_be_visible()
 
 
 def test_the_api_reference_works_under_the_policy(open_page: OpenPage):

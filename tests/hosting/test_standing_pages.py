@@ -115,7 +115,7 @@ def test_carol_cannot_answer_for_bob():
 def test_a_deactivated_model_says_why_and_a_new_test_can_be_asked_for():
     client, _, server, offer = bobs()
     moderation.deactivate_offer(offer, reason="Two of twenty were right.", rule="consistency")
-    assert f"{offer.model_id} (deactivated)" in page_of(client, "/hosters/portal")
+    assert '<span class="badge bad">deactivated</span>' in page_of(client, "/hosters/portal")
     page = page_of(client, f"/hosters/servers/{server.pk}")
     assert "Two of twenty were right." in page
     path = f"/hosters/servers/{server.pk}/models/{offer.pk}/retest"
@@ -222,8 +222,8 @@ def test_health_and_consistency_stand_in_the_portal():
     Server.objects.filter(pk=server.pk).update(health=0.87)
     HostedModel.objects.filter(pk=offer.pk).update(consistency=0.61, consistency_at=timezone.now())
     page = page_of(client, "/hosters/portal")
-    scores = page[page.index("Health and consistency") :]
-    assert ">0.87<" in scores
+    scores = page[page.index('id="scores"') :]
+    assert ": 0.87 of 1" in scores
     assert ">0.61<" in scores
 
 

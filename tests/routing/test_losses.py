@@ -58,7 +58,7 @@ def test_the_portal_says_what_spoke_against_a_server(
     body = {"model": name, "tier": "cheapest", "messages": [{"role": "user", "content": "Hi"}]}
     for _ in range(3):
         httpx.post(f"{gateway.url}/v1/chat/completions", headers=alice.headers, json=body).raise_for_status()
-    found = losses.of_hoster(bob)
+    found = losses.of_servers(set(bob.servers.values_list("pk", flat=True)))
     assert (found.decisions, found.asked_first, found.ranked) == (3, 0, [("price", 3)])
     client.force_login(owner.customer.user)
     page = client.get("/hosters/portal").content.decode()
