@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from billing import case_invariants, invariants
+from billing import case_invariants, invariants, statement_invariants
 from billing.invariants import Invariant
 
-INVARIANTS = (*invariants.INVARIANTS, *case_invariants.INVARIANTS)
+INVARIANTS = (*invariants.INVARIANTS, *case_invariants.INVARIANTS, *statement_invariants.INVARIANTS)
 STATEMENT_TIMEOUT_S = 600
 ROWS_MAX = 1_000  # differences of one invariant that are brought back
 
