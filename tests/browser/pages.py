@@ -3,6 +3,7 @@
 A new route is a page without further ado; what is none is named in NO_PAGES with the reason.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 
 from django.contrib import admin
@@ -19,6 +20,8 @@ NO_PAGES = {
     "live": "a part of the landing page",
     "admin": "leads to admin/",
     "account/requests.csv": "a file",
+    "account/statements/<str:month>.csv": "a file",
+    "hosters/statements/<str:month>.csv": "a file",
     "account/credit/automatic": "a button",
     "hosters/payouts/<uuid:payout_id>/cancel": "a button",
     "hosters/payouts/stripe": "leads to Stripe",
@@ -61,6 +64,8 @@ STATES = {  # what the URL list does not show: (path, who)
     "landing-signed-in": ("/", "alice"),
     "account-new": ("/account", "dave"),
     "requests-new": ("/account/requests", "dave"),
+    "statements-new": ("/account/statements", "dave"),
+    "statement-of-a-hoster": (f"/account/statements/{dt.datetime.now(dt.UTC):%Y-%m}", "bob"),
     "portal-new": ("/hosters/portal", "dave"),
 }
 
