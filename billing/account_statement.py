@@ -36,6 +36,20 @@ SELECT e.id, e.created_at, e.kind, e.amount, e.charge, e.reason, other.id, other
   LEFT JOIN accounts_customer c ON c.id = other.customer_id LEFT JOIN accounts_user u ON u.id = c.user_id
  ORDER BY e.created_at, e.id LIMIT %(rows)s OFFSET %(skipped)s
 """
+AFTER = """
+-- the next rows of one account in the order of (created_at, id), from a range of billing_transfer_credit and one of
+-- billing_transfer_debit (account, created_at)
+SELECT * FROM (
+    (SELECT id, created_at, kind, amount_nanos AS amount, earned_nanos AS earned, bought_nanos AS bought, charge, reason
+       FROM billing_transfer
+      WHERE credit_id = %(account)s AND created_at >= %(at)s AND created_at < %(until)s
+        AND (created_at, id) > (%(at)s, %(after)s) ORDER BY created_at, id LIMIT %(rows)s)
+    UNION ALL
+    (SELECT id, created_at, kind, -amount_nanos, -earned_nanos, -bought_nanos, charge, reason FROM billing_transfer
+      WHERE debit_id = %(account)s AND created_at >= %(at)s AND created_at < %(until)s
+        AND (created_at, id) > (%(at)s, %(after)s) ORDER BY created_at, id LIMIT %(rows)s)
+) AS page ORDER BY created_at, id LIMIT %(rows)s
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 
-from billing import case_invariants, invariants
+from billing import case_invariants, invariants, snapshots, statement_invariants
 from billing.invariants import Invariant
 
-INVARIANTS = (*invariants.INVARIANTS, *case_invariants.INVARIANTS)
+INVARIANTS = (*invariants.INVARIANTS, *case_invariants.INVARIANTS, *statement_invariants.INVARIANTS)
 STATEMENT_TIMEOUT_S = 600
 ROWS_MAX = 1_000  # differences of one invariant that are brought back
 
@@ -36,8 +35,7 @@ def audit() -> list[Difference]:
 @contextmanager
 def snapshot() -> Iterator[CursorWrapper]:
     """A cursor whose statements all see the same moment, can change nothing and may take long."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    with snapshots.one_moment() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_S}s'")
         yield cursor
 

@@ -309,6 +309,7 @@ GUARDS = Invariant(
                    ('billing_transfer_accounts', 'billing_transfer'),
                    ('billing_charge_owners', 'billing_charge'),
                    ('billing_ledgeraccount_stays', 'billing_ledgeraccount'),
+                   ('billing_ledgeraccount_month', 'billing_ledgeraccount'),
                    ('billing_apikey_stays', 'accounts_apikey')) AS g (name, relation)
      WHERE NOT EXISTS (SELECT 1 FROM pg_trigger t
                         WHERE t.tgname = g.name AND t.tgrelid = to_regclass(g.relation)
@@ -321,7 +322,8 @@ GUARDS = Invariant(
     SELECT 'function ' || g.name, 'missing'
       FROM unnest(ARRAY['app_now', 'billing_refuse', 'billing_transfer_id', 'billing_matures_at',
                         'billing_spend_window', 'billing_hold', 'billing_settle', 'billing_release', 'billing_reverse',
-                        'billing_matures_of', 'billing_give_back', 'billing_freeze', 'billing_decide'])
+                        'billing_matures_of', 'billing_give_back', 'billing_freeze', 'billing_decide',
+                        'billing_open_month'])
            AS g (name)
      WHERE NOT EXISTS (SELECT 1 FROM pg_proc p WHERE p.proname = g.name AND pg_function_is_visible(p.oid))
     UNION ALL

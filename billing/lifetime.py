@@ -14,8 +14,8 @@ from django.db import connection
 from accounts.models import Customer
 
 LIFETIME = """
--- one customer: its accounts (billing_ledgeraccount_owner), what left its pending account (billing_transfer_debit: one
--- row for each released minute, and the few reversals), its maturities, open disputes and payouts
+-- one customer: its accounts (billing_ledgeraccount_owner), what left its pending account (billing_releaseday_once: a
+-- row for each day; billing_transfer_out: the few reversals), its maturities, open disputes and payouts
 WITH own AS (
     SELECT max(a.id) FILTER (WHERE a.kind = 'hoster_pending') AS pending,
            max(a.id) FILTER (WHERE a.kind = 'hoster_disputed') AS disputed,
@@ -23,12 +23,11 @@ WITH own AS (
            max(a.earned_nanos) AS earned, max(a.posted_nanos - a.earned_nanos - a.bought_nanos) AS promotional
       FROM billing_ledgeraccount a WHERE a.customer_id = %(customer)s
 ), gone AS (
-    SELECT coalesce(sum(t.amount_nanos) FILTER (WHERE t.kind = 'release'), 0) AS released,
-           coalesce(sum(t.earned_nanos) FILTER (WHERE t.kind = 'release'), 0) AS payable,
-           coalesce(sum(t.amount_nanos) FILTER (WHERE t.kind = 'recovery'), 0) AS kept_back,
-           coalesce(sum(t.amount_nanos) FILTER (WHERE t.kind = 'refund'), 0) AS reversed
-      FROM billing_transfer t, own
-     WHERE t.debit_id = ANY (ARRAY[own.pending, own.disputed]) AND t.kind IN ('release', 'recovery', 'refund')
+    SELECT coalesce(sum(r.released_nanos), 0) AS released, coalesce(sum(r.payable_nanos), 0) AS payable,
+           coalesce(sum(r.kept_back_nanos), 0) AS kept_back,
+           (SELECT coalesce(sum(t.amount_nanos), 0) FROM billing_transfer t, own
+             WHERE t.debit_id = ANY (ARRAY[own.pending, own.disputed]) AND t.kind = 'refund') AS reversed
+      FROM billing_releaseday r, own WHERE r.account_id = own.pending
 ), paid AS (
     SELECT coalesce(sum(p.amount_nanos) FILTER (WHERE p.state IN ('requested', 'approved')), 0) AS open,
            coalesce(sum(p.amount_nanos) FILTER (WHERE p.state = 'paid'), 0) AS paid

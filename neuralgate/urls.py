@@ -22,6 +22,7 @@ from neuralgate import (
     public_pages,
     request_pages,
     second_factor,
+    statement_pages,
 )
 
 PUBLIC = {"authentication_classes": [], "permission_classes": [AllowAny]}
@@ -63,6 +64,12 @@ urlpatterns = [
     path("hosters/payouts", payout_pages.listed, name="payouts"),
     path("hosters/payouts/stripe", payout_pages.stripe_account, name="stripe_account"),
     path("hosters/payouts/<uuid:payout_id>/cancel", payout_pages.cancel, name="cancel_payout"),
+    path("account/statements", statement_pages.listed, name="statements"),
+    path("account/statements/<str:month>.csv", statement_pages.csv, name="statement_csv"),
+    path("account/statements/<str:month>", statement_pages.month, name="statement"),
+    path("hosters/statements", statement_pages.hoster_listed, name="hoster_statements"),
+    path("hosters/statements/<str:month>.csv", statement_pages.hoster_csv, name="hoster_statement_csv"),
+    path("hosters/statements/<str:month>", statement_pages.hoster_month, name="hoster_statement"),
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("accounts/2fa/totp/activate/", second_factor.Activate.as_view()),  # allauth's, and it counts at once

@@ -13,7 +13,7 @@ PROVIDER = "hoster"
 
 STANDING = """
 -- one hoster (unique by customer), its pending account (customer, kind) and that account's maturities
--- (billing_maturity_once), one for each minute of the last 24 hours at most, and its refunds (billing_transfer_refund)
+-- (billing_maturity_once), one for each minute of the last 24 hours at most, and its refunds (billing_transfer_out)
 SELECT h.name, coalesce(sum(m.amount_nanos), 0)::bigint, min(m.matures_at),
        coalesce(max(a.posted_nanos - a.held_nanos), 0),
        (SELECT coalesce(sum(t.amount_nanos), 0)::bigint FROM billing_transfer t

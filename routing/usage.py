@@ -1,6 +1,7 @@
 """Reads for /v1/usage: a customer's balance, limits and hourly sums; money in nanodollars, time in ms."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
@@ -195,7 +196,7 @@ def breakdown(customer_id: int, *, days: int) -> tuple[list[ModelSums], list[Per
     return models, without_gaps(by_day, periods.series(until, days, "day"))
 
 
-def add(sums: list[PeriodSums]) -> Sums:
+def add(sums: Sequence[Sums]) -> Sums:
     """The sums of several periods."""
     fields = (
         "requests",

@@ -35,6 +35,11 @@ PUBLIC_IDS = {  # what everybody may see
     "docs/<slug:name>",
     "v1/models/<path:model_id>",
 }
+CALLERS_OWN = {  # the same address shows everybody what is his
+    *("account/statements/<str:month>", "account/statements/<str:month>.csv"),
+    *("hosters/statements/<str:month>", "hosters/statements/<str:month>.csv"),
+    *("v1/statements/<str:month>", "v1/statements/<str:month>.csv"),
+}
 SECRETS = {  # what opens them was sent to one person by mail and is no object that could be counted through
     "join/<str:ticket>",
     r"accounts/^confirm-email/(?P<key>[-:\w]+)/$",
@@ -114,6 +119,7 @@ class Market:
             "<uuid:payout_id>": self.payout,
             "<uuid:topup_id>": self.topup,
             "<path:model_id>": self.offer.model_id,
+            "<str:month>": f"{timezone.now().astimezone(dt.UTC):%Y-%m}",
             "<slug:name>": next(iter(manual.CHAPTERS)),
             "<str:ticket>": (joining.asked_with(self.ticket) or joining.Asked("", "", "gone")).link,
         }

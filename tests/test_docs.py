@@ -22,7 +22,7 @@ from billing.models import Charge, Debt, Dispute, LedgerAccount, Maturity, Spend
 from hosting.models import HostedModel
 from neuralgate import schedule
 from routing import audit as requests
-from routing import export
+from routing import export, statement_csv
 from routing.models import InferenceRequest
 from routing.wire import ROUTING_FIELDS
 from tests import bookings, factories, fakes
@@ -216,6 +216,7 @@ def test_the_invariants_are_listed_as_the_audit_names_them():
 
 def test_the_columns_of_the_export_are_those_of_the_code():
     assert ",".join(export.COLUMNS) in text("docs/api.md")
+    assert ",".join(statement_csv.CUSTOMER_COLUMNS) in text("docs/api.md")
 
 
 # ------------------------------------------------------------------------------- answers of the API, by field
@@ -238,7 +239,7 @@ def market(django_db_setup: None, django_db_blocker: Any) -> Iterator[dict[str, 
             customer=bob.customer, amount_nanos=12_000_000_000, method="paypal", destination="bob@example.org"
         )
         of_bob = dict.fromkeys(("earnings", "payouts"), bob)
-        yield dict.fromkeys(("usage", "models", "requests", "disputes"), alice) | of_bob
+        yield dict.fromkeys(("usage", "models", "requests", "disputes", "statements"), alice) | of_bob
         HostedModel.objects.filter(pk=offer.pk).update(enabled=False)
 
 
@@ -275,6 +276,8 @@ def test_an_example_answer_has_the_fields_of_the_real_one(
     who = market[route.removeprefix("/v1/").split("/")[0].split("?")[0]]
     if route.startswith("/v1/requests/"):
         route = f"/v1/requests/{InferenceRequest.objects.get(customer=who.customer).pk}"
+    if route.startswith("/v1/statements/"):
+        route = f"/v1/statements/{dt.datetime.now(dt.UTC):%Y-%m}"
     real = Client().get(route, headers=who.headers)
     assert real.status_code == 200
     if route == "/v1/models":
@@ -299,6 +302,7 @@ def test_there_is_an_example_answer_for_every_accounting_route():
         "models",
         "disputes",
         "payouts",
+        "statements",
     ]
     assert {f"/v1/{route}" for route in wanted} <= routes
 

@@ -1,6 +1,15 @@
 """The tables of money: the books, and the cases that move money after a request."""
 
-from billing.models.books import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
+from billing.models.books import (
+    Charge,
+    LedgerAccount,
+    Maturity,
+    OpeningBalance,
+    RateWindow,
+    ReleaseDay,
+    SpendWindow,
+    Transfer,
+)
 from billing.models.cases import (
     Debt,
     Dispute,
@@ -15,6 +24,7 @@ from billing.models.cases import (
 )
 
 __all__ = [
-    "Charge", "Debt", "Dispute", "IdempotentRequest", "LedgerAccount", "Maturity", "Notice", "Payout",
-    "PayoutDestination", "RateWindow", "Recharge", "SpendWindow", "StripeEvent", "TopUp", "Transfer", "Webhook",
+    "Charge", "Debt", "Dispute", "IdempotentRequest", "LedgerAccount", "Maturity", "Notice", "OpeningBalance",
+    "Payout", "PayoutDestination", "RateWindow", "Recharge", "ReleaseDay", "SpendWindow", "StripeEvent", "TopUp",
+    "Transfer", "Webhook",
 ]  # fmt: skip

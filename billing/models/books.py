@@ -38,6 +38,7 @@ class LedgerAccount(models.Model):
         null=True, help_text="the part of posted that was earned by hosting"
     )
     bought_nanos = models.BigIntegerField(null=True, help_text="the part of posted that was paid for")
+    month_starts_at = models.DateTimeField(null=True, help_text="the latest month with an opening balance")
 
     class Meta:
         constraints = [
@@ -85,6 +86,46 @@ class LedgerAccount(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} #{self.pk}"
+
+
+class OpeningBalance(models.Model):
+    """A customer's balance at the start of a calendar month (UTC), kept by a trigger at the month's first booking.
+
+    At the start of a month without a row it was that of the next row: nothing had been booked between.
+    """
+
+    account = models.ForeignKey(LedgerAccount, models.PROTECT)
+    starts_at = models.DateTimeField()
+    posted_nanos = models.BigIntegerField()
+    earned_nanos = models.BigIntegerField()
+    bought_nanos = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="billing_openingbalance_once", fields=["account", "starts_at"])
+        ]
+
+    def __str__(self) -> str:
+        return f"account {self.account_id} at {self.starts_at}"
+
+
+class ReleaseDay(models.Model):
+    """What left a hoster's pending account by releases on one day (UTC): to its customer account, or to its debts."""
+
+    account = models.ForeignKey(LedgerAccount, models.PROTECT)
+    starts_at = models.DateTimeField()
+    releases = models.BigIntegerField()
+    released_nanos = models.BigIntegerField()
+    payable_nanos = models.BigIntegerField(help_text="the part of released that somebody had paid for")
+    kept_back_nanos = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(name="billing_releaseday_once", fields=["account", "starts_at"])
+        ]
+
+    def __str__(self) -> str:
+        return f"account {self.account_id} on {self.starts_at:%Y-%m-%d}"
 
 
 class Transfer(models.Model):

@@ -12,6 +12,7 @@ from billing import disputes, ledger, payouts
 from billing.invariants import Invariant
 from billing.ledger import Reversal
 from billing.models import LedgerAccount, TopUp
+from billing.statement_invariants import OPENINGS, RELEASES
 from hosting.models import HostedModel
 from tests import bookings, factories
 from tests.billing.test_audit import CORRUPTIONS as OF_BOOKS
@@ -166,6 +167,26 @@ CORRUPTIONS: dict[str, tuple[Invariant, str, list[str]]] = {
         inv.TOPUPS,
         "top-up {topup}",
         ["UPDATE billing_topup SET taken_back_nanos = 1 WHERE id = '{topup}'"],
+    ),
+    "a month opened with more than there was": (
+        OPENINGS,
+        "account {account}",
+        ["UPDATE billing_openingbalance SET bought_nanos = bought_nanos + 1 WHERE account_id = {account}"],
+    ),
+    "a month was forgotten": (
+        OPENINGS,
+        "account {account}",
+        ["DELETE FROM billing_openingbalance WHERE account_id = {account}"],
+    ),
+    "a day's releases were raised": (
+        RELEASES,
+        "account {pending}",
+        ["UPDATE billing_releaseday SET released_nanos = released_nanos + 1 WHERE account_id = {pending}"],
+    ),
+    "a day's releases were forgotten": (
+        RELEASES,
+        "account {pending}",
+        ["DELETE FROM billing_releaseday WHERE account_id = {pending}"],
     ),
 }
 

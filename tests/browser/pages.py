@@ -3,6 +3,7 @@
 A new route is a page without further ado; what is none is named in NO_PAGES with the reason.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 
 from django.contrib import admin
@@ -19,6 +20,8 @@ NO_PAGES = {
     "live": "a part of the landing page",
     "admin": "leads to admin/",
     "account/requests.csv": "a file",
+    "account/statements/<str:month>.csv": "a file",
+    "hosters/statements/<str:month>.csv": "a file",
     "account/credit/automatic": "a button",
     "account/notices/test": "a button",
     "account/notices/stop": "a button",
@@ -68,6 +71,8 @@ STATES = {  # what the URL list does not show: (path, who)
     "requests-new": ("/account/requests", "dave"),
     "disputes-new": ("/account/disputes", "dave"),
     "register-new": ("/hosters/register", "dave"),
+    "statements-new": ("/account/statements", "dave"),
+    "statement-of-a-hoster": (f"/account/statements/{dt.datetime.now(dt.UTC):%Y-%m}", "bob"),
     "portal-new": ("/hosters/portal", "dave"),
 }
 
