@@ -23,7 +23,7 @@ from tests import factories, staff
 
 PASSWORD = "a long enough sentence"
 TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="[^"]+"')
-ROUNDS = 5
+ROUNDS = 3
 
 
 @pytest.fixture(autouse=True)

@@ -736,7 +736,7 @@ def play(*, examples: int, steps_min: int) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_any_history_of_money_is_what_the_model_says():
-    play(examples=125, steps_min=5_000)
+    play(examples=100, steps_min=4_000)
 
 
 @pytest.mark.slow

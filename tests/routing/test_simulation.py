@@ -41,7 +41,7 @@ def share(world: World, begins: float, ends: float) -> float:
     return servers.count(1) * len(world.hosts) / len(servers)
 
 
-@pytest.mark.parametrize("servers", [3, 10])
+@pytest.mark.parametrize("servers", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_server_that_becomes_slow_loses_its_traffic_within_5_s_and_has_it_back_in_a_minute(servers: int):
     runs = [
         simulation.run_equals(servers, [Spell(40, 100, slowdown=5)], seed, length_s=180) for seed in (1, 2, 3)
@@ -54,7 +54,7 @@ def test_a_server_that_becomes_slow_loses_its_traffic_within_5_s_and_has_it_back
     assert back > 0.75 * before, "60 s after it became as fast as before"
 
 
-@pytest.mark.parametrize("servers", [3, 10])
+@pytest.mark.parametrize("servers", [3, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_flapping_server_is_left_alone_for_longer_and_longer(servers: int):
     """Up for 20 s and down for 20 s, for 8 minutes."""
     down = [Spell(begins, begins + 20, slowdown=math.inf) for begins in range(20, 480, 40)]
