@@ -36,8 +36,9 @@ verify: $(DEV_STAMP)  ## The slow tests: campaigns, crashes, pages in a real bro
 screenshots: $(DEV_STAMP)  ## A picture of every page, light and dark, phone and desk, to look at
 	$(BIN)/python -m pytest -m slow -rs tests/browser/take_pictures.py
 
-bench: $(DEV_STAMP)  ## Measure what the gateway adds to a request
+bench: $(DEV_STAMP)  ## Measure what the gateway adds to a request, and what pages cost with 1,000,000 requests
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.pages
 
 format: $(DEV_STAMP)  ## Format the code and repair what the linter can
 	$(BIN)/ruff format .

@@ -15,7 +15,16 @@ from unfold.decorators import action
 from accounts.admin import ReadOnly
 from billing import account_statement, money
 from billing.credit_admin import credit
-from billing.models import Charge, LedgerAccount, Maturity, RateWindow, SpendWindow, Transfer
+from billing.models import (
+    Charge,
+    LedgerAccount,
+    Maturity,
+    OpeningBalance,
+    RateWindow,
+    ReleaseDay,
+    SpendWindow,
+    Transfer,
+)
 
 Maturity._meta.verbose_name_plural = "maturities"  # shown here only, so it needs no migration
 
@@ -75,6 +84,7 @@ class LedgerAccountAdmin(ReadOnly):
     search_fields = ["customer__user__email"]
     actions_detail = ["statement"]
     actions_row = ["statement"]
+    list_per_page = 25  # each row's menu of actions costs more than the row
 
     @action(description="Statement", url_path="statement", permissions=["view"])
     def statement(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -153,6 +163,35 @@ class MaturityAdmin(ReadOnly):
     ]
     list_select_related = ["account"]
     ordering = ["matures_at"]
+
+
+@admin.register(OpeningBalance)
+class OpeningBalanceAdmin(ReadOnly):
+    list_display = [
+        "account",
+        "starts_at",
+        usd("posted_nanos", "posted"),
+        usd("earned_nanos", "of it earned"),
+        usd("bought_nanos", "of it bought"),
+    ]
+    list_select_related = ["account"]
+    search_fields = ["=account__customer__user__email"]
+    ordering = ["-id"]
+
+
+@admin.register(ReleaseDay)
+class ReleaseDayAdmin(ReadOnly):
+    list_display = [
+        "account",
+        "starts_at",
+        "releases",
+        usd("released_nanos", "released"),
+        usd("payable_nanos", "of it payable"),
+        usd("kept_back_nanos", "kept back"),
+    ]
+    list_select_related = ["account"]
+    search_fields = ["=account__customer__user__email"]
+    ordering = ["-id"]
 
 
 @admin.register(SpendWindow)

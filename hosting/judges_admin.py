@@ -89,6 +89,7 @@ class QuestionAdmin(ModelAdmin):
     list_filter = ["enabled", "topic", "kind"]
     search_fields = ["slug", "wordings"]
     ordering = ["slug"]
+    list_per_page = 30
 
 
 class AutoModelForm(forms.ModelForm):

@@ -31,8 +31,9 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
--- The condition is all that a request's booking costs, but for the first of a month.
-CREATE TRIGGER billing_ledgeraccount_month BEFORE UPDATE ON billing_ledgeraccount FOR EACH ROW
+-- Holds pay nothing for it; for bookings, but the first of a month, the condition is all that it costs.
+CREATE TRIGGER billing_ledgeraccount_month
+    BEFORE UPDATE OF posted_nanos, earned_nanos, bought_nanos ON billing_ledgeraccount FOR EACH ROW
     WHEN (OLD.kind = 'customer' AND OLD.month_starts_at IS DISTINCT FROM date_trunc('month', app_now(), 'UTC')
           AND (OLD.posted_nanos, OLD.earned_nanos, OLD.bought_nanos)
               IS DISTINCT FROM (NEW.posted_nanos, NEW.earned_nanos, NEW.bought_nanos))
