@@ -20,7 +20,7 @@ run: $(RUN_STAMP)  ## Run everything on this machine
 	@exec $(BIN)/python manage.py serve
 
 test: $(DEV_STAMP)  ## The quick tests, on a real PostgreSQL (under 3 minutes)
-	$(BIN)/python -m pytest -n 2 tests
+	$(BIN)/python -m pytest -n 3 tests
 
 check: $(DEV_STAMP)  ## Format, lint, types, import contracts, deployment, migrations
 	$(BIN)/ruff format --check .
