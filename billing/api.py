@@ -78,7 +78,7 @@ class Payouts(Endpoint):
 
         def act() -> tuple[int, Any]:
             try:
-                payout = payouts.ask(customer=_customer(request), **asked)
+                payout = payouts.ask(customer=_customer(request), may_replace=False, **asked)
             except PayoutRefused as refusal:
                 raise ApiError(envelope.CONFLICT.because(str(refusal))) from None
             payout.refresh_from_db()

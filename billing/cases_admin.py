@@ -64,9 +64,14 @@ class PayoutAdmin(ReadOnly):
             "Reference", "Its id at the bank, at PayPal or on the chain; the hoster reads it. One payout at a time.",
         ),
         asked(
-            "fail", "It failed: the money goes back",
+            "fail", "It cannot be paid: the money goes back",
             lambda payout, reason, who: stripe_payouts.give_up(payout=payout, reason=reason, actor=who),
             "Reason", "The hoster reads it.",
+        ),
+        asked(
+            "came_back", "It was paid and came back: the hoster has the money again",
+            lambda payout, reason, who: stripe_payouts.came_back(payout=payout, reason=reason, actor=who),
+            "Reason", "The hoster reads it. Only when the money is in our account again.",
         ),
     ]  # fmt: skip
 

@@ -64,8 +64,7 @@ def taken_back_seen(back: TakenBack) -> None:
     if not back.stands:
         topups.give_again(topup=topup.pk, amount_nanos=amount_nanos, reference=back.id)
         return
-    topups.take_back(topup=topup.pk, amount_nanos=amount_nanos, reference=back.id)
-    if back.is_chargeback:
+    if topups.take_back(topup=topup.pk, amount_nanos=amount_nanos, reference=back.id) and back.is_chargeback:
         cards.pause(customer=topup.customer, because=CHARGED_BACK, subject=back.id)
 
 
@@ -77,7 +76,10 @@ def look_for_taken_back() -> int:
     since = dt.datetime.now(dt.UTC) - LOOKED_BACK
     found = processor.taken_back(since_s=int(since.timestamp()))
     for back in found:
-        taken_back_seen(back)
+        try:
+            taken_back_seen(back)
+        except (Refused, Unavailable) as error:  # the others must not wait for this one
+            log.warning("topup.refund_unclear", reference=back.id, error=type(error).__name__)
     return len(found)
 
 

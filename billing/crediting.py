@@ -33,7 +33,7 @@ def credit(
         raise CreditRefused("Nobody credits himself.")
     with transaction.atomic():
         # The row lock lets the credits of one customer come one by one, so that the limit counts all of them.
-        Customer.objects.select_for_update().get(pk=customer.pk)
+        Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         booked_nanos = _booked_by(actor, customer)
         if booked_nanos + amount_nanos > settings.ADMIN_CREDIT_MAX_NANOS:
             most, left = settings.ADMIN_CREDIT_MAX_NANOS, settings.ADMIN_CREDIT_MAX_NANOS - booked_nanos

@@ -42,7 +42,7 @@ def open_(*, customer: Customer, charge: uuid.UUID, reason: str, detail: str = "
     """
     with transaction.atomic():
         # The row lock lets this customer's disputes come one by one, so that the limit counts all of them.
-        Customer.objects.select_for_update().get(pk=customer.pk)
+        Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         recent = customer.disputes.filter(opened_at__gt=Now() - dt.timedelta(days=1)).count()
         if recent >= PER_DAY_MAX:
             raise DisputeRefused("too_many", f"At most {PER_DAY_MAX} requests can be disputed in 24 hours.")
@@ -78,6 +78,8 @@ def decide(*, dispute: Dispute, upheld: bool, verdict: str, actor: User | None) 
         row = rows.get(pk=dispute.pk)
         if row.state != Dispute.State.OPEN:
             raise Undecidable("This dispute is decided already.")
+        if actor and actor.pk in {side.user_id for side in (row.customer, row.payee) if side}:
+            raise Undecidable("Nobody decides a dispute of his own.")
         ledger.decide(charge=row.charge, upheld=upheld, reason=f"dispute {row.pk}: {verdict}", actor=actor)
         state = Dispute.State.UPHELD if upheld else Dispute.State.REJECTED
         Dispute.objects.filter(pk=row.pk).update(

@@ -199,7 +199,7 @@ def earning_taken_back(facts: dict[str, Any]) -> Letter:
 
 
 def _spending(subject: str, facts: dict[str, Any]) -> Letter:
-    return Letter(f"{subject}: {facts['key']}", "/account", facts)
+    return Letter(f"{subject}: {' '.join(facts['key'].split())}", "/account", facts)
 
 
 def _credit(subject: str, facts: dict[str, Any]) -> Letter:

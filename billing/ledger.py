@@ -43,10 +43,14 @@ INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earne
 VALUES (%(id)s, %(kind)s, %(debit)s, %(credit)s, %(amount)s, %(earned)s, %(bought)s, %(actor)s, %(reason)s)
 """
 RESERVE = """
--- one account row by its primary key: only earned money that no running request may need
+-- one account row by its primary key: only earned money that is neither owed nor needed by a running request
 UPDATE billing_ledgeraccount
    SET posted_nanos = posted_nanos - %(amount)s, earned_nanos = earned_nanos - %(amount)s
- WHERE id = %(account)s AND earned_nanos >= %(amount)s AND posted_nanos - held_nanos >= %(amount)s
+ WHERE id = %(account)s AND posted_nanos - held_nanos >= %(amount)s
+   AND earned_nanos - coalesce((SELECT d.owed_nanos FROM billing_debt d
+                                  JOIN billing_ledgeraccount p ON p.id = d.account_id
+                                 WHERE p.kind = 'hoster_pending'
+                                   AND p.customer_id = billing_ledgeraccount.customer_id), 0) >= %(amount)s
 """
 GIVE_EARNED = """
 UPDATE billing_ledgeraccount

@@ -1,7 +1,7 @@
 """Payouts: earned money becomes cash. Reserved when asked for, approved by people, paid, or given back.
 
-requested → approved → paid; requested → rejected or cancelled; approved → failed; paid → failed when the payment
-comes back. Each step has one winner: a conditional UPDATE of the state.
+requested → approved → paid; requested → rejected or cancelled; approved → failed; paid → failed when somebody says
+that the payment came back. Each step has one winner: a conditional UPDATE of the state.
 """
 
 import datetime as dt
@@ -15,12 +15,13 @@ from django.db.models.functions import Now
 from accounts import sealing
 from accounts.models import Customer, User
 from billing import ledger, money, notices
-from billing.models import Payout, PayoutDestination
+from billing.models import Debt, Payout, PayoutDestination
 
 DESTINATION_CHARS_MAX = 500
 DUE_BUSINESS_DAYS = 5
 FIRST = "It is the first payout."
 CHANGED = "Where it goes was changed since the last payout."
+OWES = "Earnings that were given back are not paid off yet."
 LARGE = "Its amount is above what is approved without a person."
 NO_STATE = "This payout is {state}. Only one that is {wanted} can be {verb}."
 
@@ -29,8 +30,17 @@ class PayoutRefused(Exception):
     """Nothing was reserved, or the step is not possible; the words say why."""
 
 
-def ask(*, customer: Customer, amount_nanos: int, method: str, destination: str = "") -> Payout:
+def ask(
+    *,
+    customer: Customer,
+    amount_nanos: int,
+    method: str,
+    destination: str = "",
+    may_replace: bool = True,
+) -> Payout:
     """Reserve earned money for a payout; raises PayoutRefused.
+
+    may_replace: a destination other than the kept one is taken; a key alone must not redirect payouts.
 
     destination: an address of the method; empty for the one that is kept. What is given is kept for the next time.
     Approved at once when it is small enough (PAYOUT_AUTO_MAX_NANOS) and the last one of this method, to the same
@@ -41,7 +51,9 @@ def ask(*, customer: Customer, amount_nanos: int, method: str, destination: str 
     if method == PayoutDestination.Method.STRIPE and amount_nanos % money.NANOS_PER_CENT:
         raise PayoutRefused("Stripe pays whole cents.")
     with transaction.atomic():
-        kept = keep_destination(customer=customer, method=method, destination=destination)
+        kept = keep_destination(
+            customer=customer, method=method, destination=destination, may_replace=may_replace
+        )
         waits_for = _needs_a_person(customer, kept, amount_nanos)
         payout = Payout(
             customer=customer,
@@ -55,14 +67,16 @@ def ask(*, customer: Customer, amount_nanos: int, method: str, destination: str 
         if not ledger.reserve_payout(payout=payout.pk, customer=customer, amount_nanos=amount_nanos):
             raise PayoutRefused(
                 "There is not so much earned credit that can be paid out. Bought and promotional credit stays "
-                "credit, and so does what running requests have reserved."
+                "credit, and so does what running requests have reserved and what is owed for refunds."
             )
         payout.save(force_insert=True)
         _tell(payout)
     return payout
 
 
-def keep_destination(*, customer: Customer, method: str, destination: str) -> PayoutDestination:
+def keep_destination(
+    *, customer: Customer, method: str, destination: str, may_replace: bool = True
+) -> PayoutDestination:
     """Where this customer's payouts of a method go; a new destination replaces the old one. Raises PayoutRefused."""
     destination = destination.strip()
     kept = PayoutDestination.objects.filter(customer=customer, method=method).first()
@@ -70,6 +84,8 @@ def keep_destination(*, customer: Customer, method: str, destination: str) -> Pa
         raise PayoutRefused("Connect your Stripe account first, on /hosters/payouts.")
     if kept is not None and (not destination or destination == unseal_destination(kept)):
         return kept
+    if kept is not None and not may_replace:
+        raise PayoutRefused("Where payouts go is changed on /hosters/payouts, signed in, and not with a key.")
     if not destination:
         raise PayoutRefused(
             f"Say where the payout goes: `destination` is needed the first time for {method}."
@@ -133,9 +149,13 @@ def cancel(*, payout: Payout, actor: User) -> Payout:
 
 
 def fail(*, payout: Payout, reason: str, actor: User | None = None) -> Payout:
-    """The payment could not be made, or came back: so does the money. Raises PayoutRefused."""
-    state = Payout.State.PAID if payout.state == Payout.State.PAID else Payout.State.APPROVED
-    return _give_back(payout, state, Payout.State.FAILED, _said(reason), actor)
+    """The payment could not be made: the money is the hoster's again. Raises PayoutRefused, also when it was paid."""
+    return _give_back(payout, Payout.State.APPROVED, Payout.State.FAILED, _said(reason), actor)
+
+
+def came_back(*, payout: Payout, reason: str, actor: User | None = None) -> Payout:
+    """A payment that was made is back in our account, and the money is the hoster's again. Raises PayoutRefused."""
+    return _give_back(payout, Payout.State.PAID, Payout.State.FAILED, _said(reason), actor)
 
 
 def pay(*, payout: Payout, reference: str, actor: User | None = None) -> Payout:
@@ -167,6 +187,8 @@ def _needs_a_person(customer: Customer, kept: PayoutDestination, amount_nanos: i
     last = (
         customer.payouts.filter(state=Payout.State.PAID, method=kept.method).order_by("-requested_at").first()
     )
+    if Debt.objects.filter(account__customer=customer, owed_nanos__gt=0).exists():
+        return OWES
     if last is None:
         return FIRST
     if destination_of(last) != unseal_destination(kept):

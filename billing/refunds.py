@@ -34,6 +34,8 @@ def refund(*, charge: uuid.UUID, reason: str, actor: User) -> Reversed:
         if done.status != "reversed":
             raise RefundRefused(REFUSALS[done.status])
         row = Charge.objects.select_related("account__customer").get(pk=charge)
+        if row.account.customer and row.account.customer.user_id == actor.pk:
+            raise RefundRefused("Nobody refunds to himself.")
         facts = {"charge": str(charge), "reason": reason, "gross_nanos": done.gross_back_nanos}
         if row.account.customer:
             notices.tell(row.account.customer, "refunded", f"refund:{charge}:customer", facts)

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 
 from accounts.models import Customer, User
+from accounts.sealing import Unreadable
 from billing import money, payouts, processor, stripe_client
 from billing.models import Payout, PayoutDestination
 from billing.payments import Account, Sent
@@ -59,22 +60,24 @@ def send_approved() -> int:
     for payout_id in payouts.unsent():
         try:
             sent += send(payout_id)
-        except Unavailable:
-            log.warning("payout.unclear", payout=str(payout_id))
+        except (Unavailable, Refused, Unreadable) as error:
+            log.warning("payout.unclear", payout=str(payout_id), error=type(error).__name__)
     return sent
 
 
 def send(payout_id: uuid.UUID) -> bool:
-    """Send one payout and mark it paid; False when it needs nothing, or was refused. Raises Unavailable."""
+    """Send one payout and mark it paid; False when it needs nothing, or was refused for good.
+
+    Raises Unavailable; Refused when Stripe does not even say whether it was sent before; Unreadable.
+    """
     with transaction.atomic():
         payout = _locked(payout_id)
         if payout is None or payout.state != Payout.State.APPROVED:
             return False
+        sent, account = processor.sent(payout.pk), payouts.destination_of(payout)
         try:
-            sent = processor.sent(payout.pk) or processor.send(
-                payout=payout.pk,
-                amount_cents=money.cents(payout.amount_nanos),
-                account=payouts.destination_of(payout),
+            sent = sent or processor.send(
+                payout=payout.pk, amount_cents=money.cents(payout.amount_nanos), account=account
             )
         except Refused as refusal:
             payouts.fail(payout=payout, reason=f"Stripe refused it: {refusal}")
@@ -89,8 +92,10 @@ def withdraw(*, payout: Payout, reason: str, actor: User) -> Payout:
         row = _locked(payout.pk)
         if row is None:
             raise PayoutRefused("It is being sent right now. Look again in a minute.")
+        if row.state != Payout.State.APPROVED:
+            raise PayoutRefused(f"It is {row.state}. Only an approved one can be given up.")
         try:
-            sent = processor.sent(row.pk) if row.state == Payout.State.APPROVED else None
+            sent = processor.sent(row.pk)
         except NotConfigured:
             sent = None
         except (Refused, Unavailable) as error:
@@ -102,10 +107,22 @@ def withdraw(*, payout: Payout, reason: str, actor: User) -> Payout:
 
 
 def give_up(*, payout: Payout, reason: str, actor: User) -> Payout:
-    """It failed, or came back, says a person; of one by Stripe, Stripe is asked first. Raises PayoutRefused."""
-    if payout.method == STRIPE and payout.state == Payout.State.APPROVED:
+    """It could not be paid, says a person; of one by Stripe, Stripe is asked first. Raises PayoutRefused."""
+    if payout.method == STRIPE:
         return withdraw(payout=payout, reason=reason, actor=actor)
     return payouts.fail(payout=payout, reason=reason, actor=actor)
+
+
+def came_back(*, payout: Payout, reason: str, actor: User) -> Payout:
+    """A paid one is back, says a person; of one by Stripe, Stripe must say so too. Raises PayoutRefused."""
+    if payout.method == STRIPE:
+        try:
+            sent = processor.sent(payout.pk)
+        except (NotConfigured, Refused, Unavailable) as error:
+            raise PayoutRefused(f"Whether it came back is not known. {error}") from None
+        if sent is None or not sent.came_back:
+            raise PayoutRefused("At Stripe its transfer is not reversed: reverse it there first.")
+    return payouts.came_back(payout=payout, reason=reason, actor=actor)
 
 
 def paid_by_hand(*, payout: Payout, reference: str, actor: User) -> Payout:
@@ -136,7 +153,7 @@ def _paid(payout: Payout, sent: Sent) -> None:
 
 def _back(payout: Payout, sent: Sent) -> None:
     if sent.came_back:
-        payouts.fail(payout=payout, reason=CAME_BACK)
+        payouts.came_back(payout=payout, reason=CAME_BACK)
     elif sent.reversed_cents:
         log.error("payout.reversed_in_part", payout=str(payout.pk), cents=sent.reversed_cents)
 

@@ -55,7 +55,7 @@ class Delivery(NamedTuple):
 
 def keep(*, customer: Customer, url: str) -> str:
     """Send this customer's notices there from now on: the secret, to be shown this once. Raises AddressRefused."""
-    address = addresses.parse_provider_url(url)
+    address = addresses.parse_provider_url(url) + ("/" if url.strip().endswith("/") else "")
     addresses.parse_base_url(_origin(address), connector.policy())
     secret = "whsec_" + secrets.token_urlsafe(32)
     sealed = sealing.seal(secret.encode(), owner=_owner(customer.pk)).decode()
@@ -72,7 +72,9 @@ def forget(customer: Customer) -> None:
 
 
 def try_out(customer: Customer) -> None:
-    """Send an event that says nothing, so that the other side can be tested."""
+    """Send an event that says nothing, so that the other side can be tested; one at a time."""
+    if customer.notices.filter(kind="test", hook_next_at__isnull=False).exists():
+        return
     subject = f"test:{secrets.token_hex(8)}"
     notices.tell(customer, "test", subject, {"words": "This is a test."})
     Notice.objects.filter(subject=subject).update(mailed_at=Now())  # no mail of it

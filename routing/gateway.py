@@ -203,7 +203,11 @@ class Gateway:
         if head.repeat is None:
             await self._answer(asked, receive, headers, delivery, explain=head.explain)
             return
-        claim = await self._claim(head.repeat, scope["path"], asked, body)
+        self._in_flight += 1  # who waits for another's answer is a request like any other
+        try:
+            claim = await self._claim(head.repeat, scope["path"], asked, body)
+        finally:
+            self._in_flight -= 1
         if isinstance(claim, Replay):
             headers[0] = request_id(claim.charge)
             await delivery.whole(claim.status, claim.body, [(REPLAYED_HEADER, b"true")])

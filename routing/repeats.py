@@ -5,8 +5,10 @@ waited for. Nothing of this is touched by requests without the header.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +18,9 @@ from billing import idempotency_key
 from routing.batching import Batcher, Connection, Full, Unreachable
 
 JOIN_S = 30.0  # a repetition waits so long for the request that runs
+JOINERS_MAX = 64  # of one customer in one process; more are told at once that it runs
+KEPT_BYTES_MAX = 1024 * 1024  # a longer answer is not kept: it is as with a stream
+THREAD_BYTES = 64 * 1024  # from here on it is encrypted in a thread, so that nobody waits for it
 LOOK_EVERY_S = 0.25
 
 CLAIM = """
@@ -23,7 +28,7 @@ CLAIM = """
 SELECT status, row_id, charge, http_status, answer FROM routing_repeat(%s, %s, %s, %s, %s, %s, %s, %s)
 """
 # Each changes the row of an attempt while that is still ours.
-BIND = "UPDATE billing_idempotentrequest SET charge = %s WHERE id = %s AND charge = %s AND running"
+BIND = "UPDATE billing_idempotentrequest SET charge = %s WHERE id = %s AND charge IN (%s, %s) AND running"
 KEEP = (
     "UPDATE billing_idempotentrequest SET status = 200, answer = %s WHERE id = %s AND charge = %s AND running"
 )
@@ -62,6 +67,7 @@ class Repeats(Batcher[Step, Found]):
         self._boot = boot
         self._dead_after_s = round(dead_after_s)
         self._longest_s = round(longest_s)
+        self._joiners: Counter[int] = Counter()  # by customer
 
     async def claim(
         self, *, customer: int, name: str, route: str, body: bytes, join: bool
@@ -75,11 +81,11 @@ class Repeats(Batcher[Step, Found]):
             CLAIM,
             (customer, name, route, digest, ticket, self._boot, self._dead_after_s, self._longest_s),
         )
-        deadline = self._loop.time() + JOIN_S
-        while (found := await self._do(step)).status == "running":
-            if not join or self._loop.time() > deadline:
+        found = await self._do(step)
+        if found.status == "running":
+            if not join or self._joiners[customer] >= JOINERS_MAX:
                 raise ApiError(envelope.IDEMPOTENCY_RUNNING)
-            await asyncio.sleep(LOOK_EVERY_S)
+            found = await self._join(customer, step)
         if found.status == "new":
             return Attempt(self, found.row, ticket, idempotency_key.owner(customer, name))
         if found.status == "other":
@@ -91,6 +97,21 @@ class Repeats(Batcher[Step, Found]):
         except sealing.Unreadable:
             raise ApiError(envelope.IDEMPOTENCY_DONE) from None
         return Replay(found.charge.hex, found.http_status or 200, content)
+
+    async def _join(self, customer: int, step: Step) -> Found:
+        """What became of the request that runs. Raises ApiError when it runs too long."""
+        self._joiners[customer] += 1
+        try:
+            deadline = self._loop.time() + JOIN_S
+            while self._loop.time() < deadline:
+                await asyncio.sleep(LOOK_EVERY_S)
+                if (found := await self._do(step)).status != "running":
+                    return found
+        finally:
+            self._joiners[customer] -= 1
+            if not self._joiners[customer]:
+                del self._joiners[customer]
+        raise ApiError(envelope.IDEMPOTENCY_RUNNING)
 
     async def change(self, statement: str, *parameters: object) -> None:
         """Raises Lost, Unreachable."""
@@ -132,16 +153,23 @@ class Attempt:
     async def bind(self, charge: str) -> None:
         """From here on the key stands for this charge. Raises Lost, Unreachable."""
         new = uuid.UUID(charge)
-        await self._repeats.change(BIND, new, self._row, self._charge)
+        await self._repeats.change(BIND, new, self._row, self._charge, new)  # new: its commit was unknown
         self._charge = new
 
     async def keep(self, body: bytes) -> None:
-        """Keep the whole answer, before it is booked. Raises Lost, Unreachable."""
-        await self._repeats.change(KEEP, sealing.seal(body, owner=self._owner), self._row, self._charge)
+        """Keep the whole answer, before it is booked, unless it is too long. Raises Lost, Unreachable."""
+        if len(body) > KEPT_BYTES_MAX:
+            return
+        if len(body) > THREAD_BYTES:
+            sealed = await asyncio.to_thread(sealing.seal, body, owner=self._owner)
+        else:
+            sealed = sealing.seal(body, owner=self._owner)
+        await self._repeats.change(KEEP, sealed, self._row, self._charge)
 
     def end(self) -> None:
         """Nobody is at work any more; what came of it the books say. On its way when this returns."""
-        self._repeats.submit(Step(END, (self._row, self._charge)))
+        with contextlib.suppress(Full):  # then the booking says it, or the time
+            self._repeats.submit(Step(END, (self._row, self._charge)))
 
 
 class Replay(NamedTuple):

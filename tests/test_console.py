@@ -53,7 +53,7 @@ REGISTERED = sorted(admin.site._registry.items(), key=lambda entry: entry[0]._me
 MODELS = [model for model, _ in REGISTERED]
 ACTIONS = {  # what may be done to money from here: each is a rule of `billing` with words and a history
     Dispute: {"uphold", "reject"},
-    Payout: {"approve", "reject", "paid", "fail"},
+    Payout: {"approve", "reject", "paid", "fail", "came_back"},
     LedgerAccount: {"credit"},
 }
 LEDGER = [model for model in MODELS if model._meta.app_label == "billing"]

@@ -19,7 +19,7 @@ CREATE FUNCTION routing_repeat(
 #variable_conflict use_column
 DECLARE
     r billing_idempotentrequest;
-    money text;
+    charge_state text;
     alive boolean;
 BEGIN
     INSERT INTO billing_idempotentrequest (customer_id, name, route, body_digest, running, boot, charge)
@@ -39,19 +39,19 @@ BEGIN
         status := 'new';
         RETURN;
     END IF;
-    SELECT c.state INTO money FROM billing_charge c WHERE c.id = r.charge;
+    SELECT c.state INTO charge_state FROM billing_charge c WHERE c.id = r.charge;
     alive := r.started_at > now() - make_interval(secs => longest_s)
         AND EXISTS (SELECT FROM routing_gatewayprocess p
                      WHERE p.boot = r.boot AND p.heartbeat_at > now() - make_interval(secs => dead_after_s));
-    IF (r.running OR money = 'held') AND alive THEN
+    IF coalesce(charge_state, '') <> 'posted' AND (r.running OR charge_state = 'held') AND alive THEN
         status := 'running';
         RETURN;
     END IF;
-    IF money = 'held' THEN
+    IF charge_state = 'held' THEN
         PERFORM billing_settle(ARRAY[r.charge], ARRAY[0], ARRAY[0::bigint], ARRAY[0::bigint], ARRAY['platform_fault'], 0);
-        SELECT c.state INTO money FROM billing_charge c WHERE c.id = r.charge;
+        SELECT c.state INTO charge_state FROM billing_charge c WHERE c.id = r.charge;
     END IF;
-    IF money = 'posted' THEN
+    IF charge_state = 'posted' THEN
         status := CASE WHEN r.answer IS NULL THEN 'served' ELSE 'done' END;
         charge := r.charge;
         http_status := r.status;

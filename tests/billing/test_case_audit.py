@@ -61,7 +61,6 @@ def cases(travel) -> Cases:  # type: ignore[no-untyped-def]
     bob, hoster = factories.hoster("bob")
     _, offer = factories.server(address(), of=hoster, price_in=1_000_000, price_out=0)
     earned = earn(alice, offer, travel)
-    ledger.reverse(reversals=[Reversal(earned.id)], reason="test", at_our_loss=True)
     disputed = bookings.book(alice, offer)
     dispute = disputes.open_(customer=alice.customer, charge=disputed.id, reason="other")
     waiting, paid = (
@@ -71,6 +70,7 @@ def cases(travel) -> Cases:  # type: ignore[no-untyped-def]
     staff = factories.person("staff").customer.user
     payouts.approve(payout=paid, actor=staff)
     payouts.pay(payout=paid, reference=str(paid.pk), actor=staff)
+    ledger.reverse(reversals=[Reversal(earned.id)], reason="test", at_our_loss=True)
     topup = TopUp.objects.create(
         customer=alice.customer, amount_nanos=7 * USD, state="paid", paid_at=dt.datetime.now(dt.UTC)
     )

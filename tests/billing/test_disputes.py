@@ -226,3 +226,13 @@ def test_both_sides_are_told_what_happened_and_why():
     assert "cut off" not in str(told[shop.bob.customer.pk, "dispute_opened"]), (
         "the customer's words are not the hoster's"
     )
+
+
+@pytest.mark.parametrize("side", ["alice", "bob"])
+def test_nobody_decides_a_dispute_of_his_own(side: str):
+    shop = market()
+    dispute = open_(shop, bookings.book(shop.alice, shop.offer))
+    with pytest.raises(Undecidable, match="his own"):
+        disputes.decide(
+            dispute=dispute, upheld=True, verdict="Mine.", actor=getattr(shop, side).customer.user
+        )

@@ -9,6 +9,7 @@ from django.db import connection
 
 from billing import audit as books
 from billing import disputes, ledger, payouts
+from billing.ledger import Reversal
 from billing.models import Notice, Payout
 from billing.payouts import PayoutRefused
 from tests import bookings, factories
@@ -54,7 +55,8 @@ STEPS: dict[str, Callable[[Payout, object], Payout]] = {
     "reject": lambda payout, staff: payouts.reject(payout=payout, reason="no", actor=staff),
     "cancel": lambda payout, staff: payouts.cancel(payout=payout, actor=staff),
     "pay": lambda payout, staff: payouts.pay(payout=payout, reference=f"ref {payout.pk}", actor=staff),
-    "fail": lambda payout, staff: payouts.fail(payout=payout, reason="it came back", actor=staff),
+    "fail": lambda payout, staff: payouts.fail(payout=payout, reason="it bounced", actor=staff),
+    "come back": lambda payout, staff: payouts.came_back(payout=payout, reason="it came back", actor=staff),
 }
 # The whole machine: (state, step) → state; every pair that is not here is refused.
 MACHINE = {
@@ -63,7 +65,7 @@ MACHINE = {
     ("requested", "cancel"): "cancelled",
     ("approved", "pay"): "paid",
     ("approved", "fail"): "failed",
-    ("paid", "fail"): "failed",
+    ("paid", "come back"): "failed",
 }
 WAYS = {
     "requested": (), "approved": ("approve",), "rejected": ("reject",), "cancelled": ("cancel",),
@@ -236,3 +238,34 @@ def test_a_disputed_earning_cannot_be_paid_out(travel: Travel):
     with pytest.raises(PayoutRefused):
         ask(bob, 10)
     assert ledger.pending_account(bob.customer).maturity_set.count() == 0
+
+
+def test_a_paid_one_does_not_fail_it_comes_back(bob: Person):
+    """Somebody with a stale page must not give money back that has left the house."""
+    staff = factories.person("staff").customer.user
+    payout = payouts.approve(payout=ask(bob), actor=staff)
+    stale = Payout.objects.get(pk=payout.pk)
+    payouts.pay(payout=payout, reference=f"bank {payout.pk}", actor=staff)
+    with pytest.raises(PayoutRefused):
+        payouts.fail(payout=stale, reason="I did not see that it was paid", actor=staff)
+    assert bob.account.earned_nanos == 60 * USD
+
+
+def test_what_is_owed_for_refunds_cannot_leave(bob: Person):
+    earned = ledger.pending_account(bob.customer).credits.get(kind="charge")
+    assert earned.charge is not None
+    kept = Reversal(earned.charge, kept_input_tokens=50_000)
+    ledger.reverse(reversals=[kept], reason="test", at_our_loss=True)  # 40 of his 80 USD
+    with pytest.raises(PayoutRefused, match="owed for refunds"):
+        ask(bob, 41)
+    assert ask(bob, 40).waits_for == payouts.OWES
+
+
+def test_a_key_alone_does_not_redirect_payouts(bob: Person):
+    ask(bob, 10)
+    with pytest.raises(PayoutRefused, match="signed in"):
+        payouts.ask(
+            customer=bob.customer, amount_nanos=10 * USD, method="paypal", destination="thief@example.org",
+            may_replace=False,
+        )  # fmt: skip
+    assert payouts.destination_of(ask(bob, 10, destination="")) == "bob@example.org"

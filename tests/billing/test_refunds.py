@@ -67,3 +67,11 @@ def test_the_admin_refunds_with_a_reason():
     assert shop.figures != before
     assert "$0.0001 given back" in staff.post(page, data | {"reason": "Ours."}, follow=True).content.decode()
     assert shop.figures == before
+
+
+def test_nobody_refunds_to_himself():
+    shop = market()
+    call = bookings.book(shop.alice, shop.offer)
+    with pytest.raises(RefundRefused, match="himself"):
+        refunds.refund(charge=call.id, reason="Mine.", actor=shop.alice.customer.user)
+    assert shop.figures[3] == 80_000, "nothing moved"

@@ -435,7 +435,8 @@ class Auditor:
 
     def ask_payout(self, customer: int, amount: int) -> bool:
         account = self.accounts[customer]
-        if account.earned < amount or account.posted - account.held < amount:
+        owed = sum(self.debts[pending] for pending, owner in self.owners.items() if owner == customer)
+        if account.earned - owed < amount or account.posted - account.held < amount:
             return False
         account.posted -= amount
         account.earned -= amount
@@ -444,13 +445,14 @@ class Auditor:
         return True
 
     def step_payout(self, payout: Payout, step: str) -> bool:
-        """approve, reject, cancel, pay or fail; whether it was possible."""
+        """approve, reject, cancel, pay, fail or came_back; whether it was possible."""
         before, after = {
             "approve": (("requested",), "approved"),
             "reject": (("requested",), "rejected"),
             "cancel": (("requested",), "cancelled"),
             "pay": (("approved",), "paid"),
-            "fail": (("approved", "paid"), "failed"),
+            "fail": (("approved",), "failed"),
+            "came_back": (("paid",), "failed"),
         }[step]
         if payout.state not in before:
             return False

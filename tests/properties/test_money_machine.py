@@ -91,9 +91,18 @@ wishes = st.lists(
     ),
     min_size=1, max_size=5,
 )  # fmt: skip
-steps = st.sampled_from(["approve", "approve", "reject", "cancel", "pay", "pay", "fail"])  # of a payout
+steps = st.sampled_from(
+    ["approve", "approve", "reject", "cancel", "pay", "pay", "fail", "came_back"]
+)  # of a payout
 histories = st.sampled_from(
-    [("approve", "pay"), ("approve", "pay", "fail"), ("approve", "fail"), ("reject",), ("cancel",), ("pay",)]
+    [
+        ("approve", "pay"),
+        ("approve", "pay", "came_back"),
+        ("approve", "fail"),
+        ("reject",),
+        ("cancel",),
+        ("pay",),
+    ]
 )
 share = st.sampled_from([(0, 1), (1, 1), (1, 2), (2, 3)])
 kept = st.lists(st.tuples(st.integers(0, 63), share, share), min_size=1, max_size=4)
@@ -455,6 +464,7 @@ class MoneyMachine(RuleBasedStateMachine):
             words = {
                 "reject": {"reason": "test"},
                 "fail": {"reason": "test"},
+                "came_back": {"reason": "test"},
                 "pay": {"reference": str(payout.pk)},
             }
             try:

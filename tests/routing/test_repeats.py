@@ -12,6 +12,7 @@ from openai import OpenAI
 
 from billing.models import Charge, IdempotentRequest, Transfer
 from hosting.models import HostedModel
+from routing import repeats
 from tests import bookings, factories, fakes
 from tests.factories import Person
 from tests.gateway import RunningGateway
@@ -232,3 +233,27 @@ def test_embeddings_are_repeated_too(gateway: RunningGateway):
     assert first.status_code == 200, first.text
     assert first.content == second.content
     assert len(server.asked) == 1
+
+
+def test_an_answer_that_is_too_long_to_keep_is_paid_once_and_not_given_again(
+    gateway: RunningGateway, server: fakes.FakeServer, offer: HostedModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(repeats, "KEPT_BYTES_MAX", 10)
+    alice = factories.person()
+    assert post(gateway, alice, offer.model_id, "same").status_code == 200
+    again = post(gateway, alice, offer.model_id, "same")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_key_done")
+    assert charges(alice) == ["posted"]
+
+
+def test_no_more_than_some_wait_for_an_answer(
+    gateway: RunningGateway, server: fakes.FakeServer, offer: HostedModel, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(repeats, "JOINERS_MAX", 5)
+    server.script = fakes.model("One two three.", usage=(11, 12), pause_s=0.5)
+    alice = factories.person()
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: post(gateway, alice, offer.model_id, "same"), range(20)))
+    found = [answer.status_code for answer in answers]
+    assert (found.count(200), found.count(409)) == (6, 14)
+    assert charges(alice) == ["posted"]
