@@ -290,6 +290,12 @@ def taken_from_customer(*, customer: Customer, reference: str) -> int | None:
     return booked.get(mine, 0) if booked else None
 
 
+def clawed_back(*, customer: Customer, reference: str) -> int:
+    """Nanodollars that `claw_back` booked for a reference, whoever bore them."""
+    booked = Transfer.objects.filter(pk__in=_clawback_ids(customer, reference))
+    return sum(booked.values_list("amount_nanos", flat=True))
+
+
 def _clawback_ids(customer: Customer, reference: str) -> tuple[uuid.UUID, uuid.UUID]:
     """(the customer's part, the platform's loss)."""
     mine, loss = (uuid.uuid5(NAMESPACE, f"clawback:{customer.pk}:{reference}:{part}") for part in (1, 2))

@@ -107,7 +107,7 @@ def take_back(*, topup: uuid.UUID, amount_nanos: int, reference: str) -> int:
         row = TopUp.objects.select_for_update(of=("self",)).select_related("customer__user").get(pk=topup)
         if ledger.taken_from_customer(customer=row.customer, reference=reference) is not None:
             return 0
-        left_nanos = row.amount_nanos - row.taken_back_nanos if row.state == TopUp.State.PAID else 0
+        left_nanos = row.amount_nanos - row.gone_nanos if row.state == TopUp.State.PAID else 0
         amount_nanos = min(amount_nanos, left_nanos)
         if amount_nanos <= 0:
             log.error("topup.nothing_left_to_take_back", topup=str(topup), reference=reference)
@@ -139,6 +139,10 @@ def give_again(*, topup: uuid.UUID, amount_nanos: int, reference: str) -> int:
             reason=f"given again: {reference} of top-up {topup}",
         )
         if given:
+            TopUp.objects.filter(pk=topup).update(
+                given_again_nanos=F("given_again_nanos")
+                + ledger.clawed_back(customer=customer, reference=reference)
+            )
             facts = {"topup": str(topup), "amount_nanos": taken_nanos}
             notices.tell(customer, "topup_given_again", f"topup:{topup}:{reference}:again", facts)
     return taken_nanos if given else 0

@@ -186,6 +186,9 @@ class TopUp(models.Model):
     checkout = models.CharField(max_length=255, null=True, unique=True, help_text="Stripe's session")
     payment = models.CharField(max_length=255, null=True, unique=True, help_text="Stripe's payment intent")
     taken_back_nanos = models.BigIntegerField(default=0, help_text="refunded or charged back")
+    given_again_nanos = models.BigIntegerField(
+        default=0, help_text="of that: the refund failed, or the chargeback was won"
+    )
     error = models.TextField(blank=True)
 
     class Meta:
@@ -193,7 +196,10 @@ class TopUp(models.Model):
             models.CheckConstraint(
                 name="billing_topup_amounts",
                 condition=Q(
-                    amount_nanos__gt=0, taken_back_nanos__gte=0, taken_back_nanos__lte=F("amount_nanos")
+                    amount_nanos__gt=0,
+                    given_again_nanos__gte=0,
+                    taken_back_nanos__gte=F("given_again_nanos"),
+                    taken_back_nanos__lte=F("amount_nanos") + F("given_again_nanos"),
                 ),
             ),
             models.CheckConstraint(
@@ -204,6 +210,11 @@ class TopUp(models.Model):
 
     def __str__(self) -> str:
         return f"top-up {self.id}"
+
+    @property
+    def gone_nanos(self) -> int:
+        """What went back to the payer and stayed there."""
+        return self.taken_back_nanos - self.given_again_nanos
 
 
 class Recharge(models.Model):

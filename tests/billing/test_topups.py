@@ -53,8 +53,8 @@ def sound(topup: TopUp, who: Person) -> bool:
     return [one for one in books.audit() if one.subject in mine] == []
 
 
-# Each history: what is told, in this order; then the state, what was taken back, and what Alice has bought.
-PAID, REFUND, REST = "paid", "refund 5", "refund 15"
+# Each history: what is told, in this order; then the state, all that was ever taken back, and what Alice has bought.
+PAID, REFUND, REST, REST_2 = "paid", "refund 5", "refund 15", "refund 15 again"
 HISTORIES: dict[str, tuple[list[str], tuple[str, int, int]]] = {
     "nothing": ([], ("open", 0, 0)),
     "complete, not paid yet": (["unpaid"], ("open", 0, 0)),
@@ -74,6 +74,11 @@ HISTORIES: dict[str, tuple[list[str], tuple[str, int, int]]] = {
     "charged back and won": ([PAID, "withdrawn", "reinstated"], ("paid", 20, 20)),
     "won before it was told to be lost": ([PAID, "reinstated", "withdrawn"], ("paid", 20, 20)),
     "a refund that failed": ([PAID, REFUND, "refund failed"], ("paid", 5, 20)),
+    "refunded again after a refund that failed": (
+        [PAID, REST, "rest failed", REFUND, REST_2],
+        ("paid", 35, 0),
+    ),
+    "refunded after a chargeback that was won": ([PAID, "withdrawn", "reinstated", REFUND], ("paid", 25, 15)),
     "its failure told first": (["refund failed", REFUND, PAID], ("paid", 5, 20)),
 }
 
@@ -86,6 +91,7 @@ class Story:
         unpaid = {**page, "status": "complete", "payment_status": "unpaid"}
         intent = stripe.pay(page)
         refund, rest = stripe.refund(intent, 500), stripe.refund(intent, 1_500)
+        rest_2 = stripe.refund(intent, 1_500)
         dispute = stripe.dispute(intent, 2_000)
         self.events = {
             "unpaid": stripe.event("checkout.session.completed", unpaid),
@@ -98,6 +104,8 @@ class Story:
             "intent": stripe.event("payment_intent.succeeded", intent),
             REFUND: stripe.event("refund.created", refund),
             REST: stripe.event("refund.updated", rest),
+            "rest failed": stripe.event("refund.failed", {**rest, "status": "failed"}),
+            REST_2: stripe.event("refund.created", rest_2),
             "refund failed": stripe.event("refund.failed", {**refund, "status": "failed"}),
             "withdrawn": stripe.event("charge.dispute.funds_withdrawn", dispute),
             "reinstated": stripe.event("charge.dispute.funds_reinstated", dispute),
