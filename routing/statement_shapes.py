@@ -52,7 +52,7 @@ class Total(serializers.Serializer[Any]):
     amount = Amount()
 
 
-class Requests(serializers.Serializer[Any]):
+class RequestsOfMonth(serializers.Serializer[Any]):
     """One day's requests of one model; model null: of all, when they would be more than 500 rows."""
 
     date = serializers.DateField(source="day")
@@ -83,7 +83,7 @@ class Statement(serializers.Serializer[Any]):
     opening_balance = BalanceParts(source="opening")
     totals = Total(many=True, help_text="opening balance + their amounts = closing balance, and so each part")
     closing_balance = BalanceParts(source="closing")
-    requests = Requests(many=True)
+    requests = RequestsOfMonth(many=True)
     releases = Releases(many=True)
     bookings = Booking(source="lines", many=True, help_text="everything else, one by one; the first 1,000")
     bookings_all = serializers.IntegerField(source="lines_all")
