@@ -55,7 +55,7 @@ def test_a_dressed_question_has_its_shape_and_asks_last(
     assert pair[0] in (last[0]["text"] if shape.parts else last)
     assert worn.sizes[-1] <= max(1.08 * shape.sizes[-1], 120 + len(pair[0].encode()))
     if shape.system and shape.sizes[0] > 120:
-        assert worn.sizes[0] == shape.sizes[0]
+        assert shape.sizes[0] - 3 <= worn.sizes[0] <= shape.sizes[0]  # it ends with a whole character
 
 
 def test_the_gateway_understands_every_dressed_question():
