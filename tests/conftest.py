@@ -26,7 +26,8 @@ hypothesis.settings.register_profile(
     deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
-hypothesis.settings.load_profile("tests")
+if "NG_SABOTAGE" not in os.environ:  # which only looks for a failure, and brings a profile of its own
+    hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session")

@@ -243,63 +243,8 @@ BEGIN
 END $$;
 """
 
-RELEASE = """
--- Release matured earnings to the customers they belong to: one transfer for each maturity, and the row is gone. What
--- a hoster owes is kept back first, paid-for money before the rest. `amount` is all that left the pending accounts.
-CREATE OR REPLACE FUNCTION billing_release(rows_max int) RETURNS TABLE (released int, amount bigint) LANGUAGE plpgsql AS $$
-DECLARE
-    due_ids bigint[] := ARRAY(SELECT m.id FROM billing_maturity m WHERE m.matures_at <= app_now()
-                               ORDER BY m.matures_at LIMIT rows_max);
-    loss_account bigint := (SELECT l.id FROM billing_ledgeraccount l WHERE l.kind = 'platform_loss');
-BEGIN
-    -- Two releases for one hoster wait for each other here, so that a debt is not kept back twice.
-    PERFORM 1 FROM billing_ledgeraccount a WHERE a.kind = 'customer' AND a.customer_id IN (
-        SELECT p.customer_id FROM billing_maturity m JOIN billing_ledgeraccount p ON p.id = m.account_id
-         WHERE m.id = ANY (due_ids)) ORDER BY a.id FOR UPDATE;
-    RETURN QUERY
-    WITH due AS (
-        SELECT m.* FROM billing_maturity m WHERE m.id = ANY (due_ids) ORDER BY m.id FOR UPDATE SKIP LOCKED
-    ), gone AS (
-        DELETE FROM billing_maturity m USING due WHERE m.id = due.id
-        RETURNING m.id, m.account_id, m.matures_at, m.amount_nanos, m.payable_nanos
-    ), owned AS (
-        SELECT g.*, a.id AS customer_account,
-               greatest(least(g.amount_nanos, coalesce(d.owed_nanos, 0) - coalesce(sum(g.amount_nanos) OVER (
-                   PARTITION BY g.account_id ORDER BY g.matures_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)), 0
-               )::bigint AS kept
-          FROM gone g JOIN billing_ledgeraccount p ON p.id = g.account_id
-          JOIN billing_ledgeraccount a ON a.customer_id = p.customer_id AND a.kind = 'customer'
-          LEFT JOIN billing_debt d ON d.account_id = g.account_id
-    ), split AS (
-        SELECT o.id, o.account_id, o.customer_account, o.amount_nanos, o.kept, o.amount_nanos - o.kept AS freed,
-               least(o.kept, o.payable_nanos) AS kept_payable,
-               o.payable_nanos - least(o.kept, o.payable_nanos) AS freed_payable
-          FROM owned o
-    ), transferred AS (
-        INSERT INTO billing_transfer (id, kind, debit_id, credit_id, amount_nanos, earned_nanos, bought_nanos)
-        SELECT encode(substring(sha256(convert_to('release:' || s.id, 'UTF8')) FOR 16), 'hex')::uuid, 'release',
-               s.account_id, s.customer_account, s.freed, s.freed_payable, 0 FROM split s WHERE s.freed > 0
-        UNION ALL
-        SELECT encode(substring(sha256(convert_to('recovery:' || s.id, 'UTF8')) FOR 16), 'hex')::uuid, 'recovery',
-               s.account_id, loss_account, s.kept, s.kept_payable, 0 FROM split s WHERE s.kept > 0
-    ), repaid AS (
-        UPDATE billing_debt d SET owed_nanos = d.owed_nanos - r.kept
-          FROM (SELECT s.account_id, sum(s.kept)::bigint AS kept FROM split s GROUP BY 1) AS r
-         WHERE d.account_id = r.account_id AND r.kept > 0
-    ), credited AS (
-        UPDATE billing_ledgeraccount a
-           SET posted_nanos = a.posted_nanos + d.amount, earned_nanos = a.earned_nanos + d.payable
-          FROM (SELECT s.customer_account, sum(s.freed)::bigint AS amount, sum(s.freed_payable)::bigint AS payable
-                  FROM split s GROUP BY s.customer_account) AS d
-         WHERE a.id = d.customer_account
-    )
-    SELECT count(*)::int, coalesce(sum(s.amount_nanos), 0)::bigint FROM split s;
-END $$;
-"""
-
-
 class Migration(migrations.Migration):
     dependencies = [("billing", "0004_cases"), ("accounts", "0003_weeks")]
     operations = [
-        migrations.RunSQL(part) for part in (TABLES, WEEKS, GIVE_BACK, REVERSE, DISPUTE, RELEASE)
+        migrations.RunSQL(part) for part in (TABLES, WEEKS, GIVE_BACK, REVERSE, DISPUTE)
     ]

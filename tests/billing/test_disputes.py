@@ -14,6 +14,7 @@ from billing.ledger import Reversal
 from billing.models import Dispute, Notice
 from tests import bookings, factories
 from tests.billing.test_reversals import Market, market, release_all, reverse
+from tests.routing.test_usage_api import address
 
 Travel = Callable[[dt.timedelta], None]
 
@@ -101,13 +102,22 @@ def test_the_rest_of_a_minute_is_released_while_a_part_of_it_is_frozen(travel: T
 
 def test_a_request_that_the_platform_served_can_be_disputed_too():
     alice = factories.person()
-    _, offer = factories.server("https://cloud.example", kind="cloud")
+    _, offer = factories.server(address(), kind="cloud")
     call = bookings.book(alice, offer)
     dispute = disputes.open_(customer=alice.customer, charge=call.id, reason="other")
     assert (dispute.payee, dispute.net_nanos, dispute.gross_nanos) == (None, 0, 100_000)
     assert ledger.reverse(reversals=[Reversal(call.id)], reason="test")[0].status == "disputed"
     disputes.decide(dispute=dispute, upheld=True, verdict="Our fault.", actor=staff())
     assert alice.account.posted_nanos == 5_000_000_000
+
+
+def test_what_the_platform_served_can_be_disputed_for_a_day_too(travel: Travel):
+    """No maturity tells that it is late."""
+    alice = factories.person()
+    _, offer = factories.server(address(), kind="cloud")
+    call = bookings.book(alice, offer)
+    travel(dt.timedelta(hours=24, seconds=1))
+    refused("late", customer=alice.customer, charge=call.id)
 
 
 def test_what_cannot_be_disputed_and_why(travel: Travel):
