@@ -25,7 +25,7 @@ from hosting.moderation import Kind
 from neuralgate import joining, manual
 from routing import pulse
 from routing.models import OutcomeHour
-from tests import bookings, factories
+from tests import bookings, factories, staff
 from tests.factories import Person
 
 PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>|\(\?P<(?P<group>\w+)>(?:[^()]|\([^()]*\))*\)")
@@ -197,7 +197,7 @@ def open_market() -> Market:
     dave.customer.api_keys.update(revoked_at=Now())
     alice.customer.user.set_password("a long enough sentence")
     alice.customer.user.save(update_fields=["password"])
-    eve = User.objects.create_superuser(f"{factories.unique('eve')}@example.org")
+    eve = staff.member()
     _history()
     return Market(
         alice,
@@ -293,11 +293,18 @@ def _history() -> None:
 
 
 def signed_in(user: User | None, **session: object) -> Client:
-    """A browser of this user, who proved to be it a moment ago, and need not do so again for an hour."""
+    """A browser of this user, who proved to be it a moment ago, and need not do so again for an hour.
+
+    Staff passed their second factor, too.
+    """
     client = Client()
     if user is not None:
         client.force_login(user)
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time() + 3_600}]
+        factors = [{"method": "mfa", "type": "totp", "at": time.time() + 3_600}] if user.is_staff else []
+        session["account_authentication_methods"] = [
+            {"method": "password", "at": time.time() + 3_600},
+            *factors,
+        ]
         session["account_authentication_methods_user"] = str(user.pk)
     store = SessionStore(client.session.session_key) if user is not None else SessionStore()
     store.update(session)

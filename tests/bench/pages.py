@@ -89,9 +89,7 @@ def measure(requests: int, only: str, keep: bool) -> list[Cost]:
     """Fill the database, then visit every page."""
     import pickle
 
-    from allauth.mfa.totp.internal.auth import TOTP
-
-    from tests import site, staff
+    from tests import site
     from tests.bench import history
     from tests.browser import pages
 
@@ -101,7 +99,6 @@ def measure(requests: int, only: str, keep: bool) -> list[Cost]:
     else:
         began = time.perf_counter()
         market = site.open_market()
-        TOTP.activate(market.eve, staff.SECRET)
         history.write(market, requests)
         kept.write_bytes(pickle.dumps(market))
         print(f"{requests:,} requests written in {time.perf_counter() - began:.0f} s")
@@ -110,8 +107,7 @@ def measure(requests: int, only: str, keep: bool) -> list[Cost]:
         if only not in page.name:
             continue
         state = {"join_ticket": market.ticket} if page.who == "joining" else {}
-        eve = page.who == "eve"
-        client = staff.signed_in(market.eve) if eve else site.signed_in(pages.user(market, page.who), **state)
+        client = site.signed_in(pages.user(market, page.who), **state)
         found.append(cost(page.name, page.who, lambda client=client, page=page: client.get(page.path)))
     for path, who in API:
         if only in path:

@@ -49,6 +49,13 @@ NO_PAGES = {
     "accounts/password/reset/key/done/": "needs a mail's link",
     **dict.fromkeys(site.SECRETS - {"join/<str:ticket>"}, "needs a mail's link"),
 }
+LEAD_ON = {  # pages that show another one to who visits them here
+    "register_server": "a registration goes on where it was left",
+    "register_token": "a registration goes on where it was left",
+    "account_set_password": "who has a password changes it",
+    "mfa_activate_totp": "asks for the password first",
+    "accounts-2fa-totp-activate": "asks for the password first",
+}
 NOBODYS = (  # seen by who is not signed in
     *("", "models", "status", "docs", "join", "v1/docs"),
     *(

@@ -1,5 +1,9 @@
-"""`make screenshots`: every page, light and dark, on a phone and a desk, into data/screenshots. No test: to look at."""
+"""`make screenshots`: every page, light and dark, on a phone and a desk, into data/screenshots. No test: to look at.
 
+`ONLY=portal make screenshots` takes those again whose name begins so.
+"""
+
+import os
 import shutil
 from pathlib import Path
 
@@ -19,12 +23,14 @@ HEIGHT_MAX = 6_000  # a manual's chapter goes on for ever
 
 
 def test_take_pictures(browser: Browser, django_db_setup: None, capsys: pytest.CaptureFixture[str]):
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    FOLDER.mkdir(parents=True)
+    only = os.environ.get("ONLY", "")
+    if not only:
+        shutil.rmtree(FOLDER, ignore_errors=True)
+    FOLDER.mkdir(parents=True, exist_ok=True)
     taken = 0
     with RunningGateway() as running:
         visitor = Visitor(browser, running, site.open_market())
-        for shown in pages.pages(visitor.market):
+        for shown in filter(lambda shown: shown.name.startswith(only), pages.pages(visitor.market)):
             for scheme in SCHEMES:
                 for device, width in WIDTHS.items():
                     page = visitor.open(shown, scheme=scheme, width=width)

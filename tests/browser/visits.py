@@ -37,6 +37,8 @@ class Visitor:
         page.goto(
             shown.path, wait_until="load" if shown.ours else "networkidle"
         )  # the API's page builds itself
+        if urlsplit(page.url).path != urlsplit(shown.path).path and shown.name not in pages.LEAD_ON:
+            self.complaints.append(f"{shown} led to {page.url}: nobody has seen it")
         return page
 
     def close(self) -> None:
@@ -70,3 +72,12 @@ def too_wide(page: Page) -> bool:
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     return bool(wide > visible)
+
+
+def tables_to_scroll(page: Page) -> list[str]:
+    """The names of tables of which a part is out of sight."""
+    found: list[str] = page.eval_on_selector_all(
+        ".scroll",
+        "all => all.filter(one => one.scrollWidth > one.clientWidth).map(one => one.ariaLabel)",
+    )
+    return found
