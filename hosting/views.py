@@ -65,7 +65,7 @@ def drain(request: HttpRequest, customer: Customer, server_id: int) -> HttpRespo
     messages.success(
         request, f"{owned.name} gets no new requests." if draining else f"{owned.name} takes requests again."
     )
-    return redirect("server", server_id=owned.pk)
+    return _back(request, owned)
 
 
 @customers_only
@@ -109,13 +109,20 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
         messages.success(request, prices.told(model))
     else:
         messages.error(request, f"The price of {model.model_id} stays: a price is a whole number from 0 on.")
-    return redirect("server", server_id=owned.pk)
+    return _back(request, owned)
 
 
 def own(customer: Customer, server_id: int) -> Server:
     """One of the caller's servers; anybody else's does not exist for them."""
     hoster = get_object_or_404(Hoster.objects.filter(customer=customer))
     return get_object_or_404(hoster.servers.select_related("hoster"), pk=server_id)
+
+
+def _back(request: HttpRequest, owned: Server) -> HttpResponse:
+    """To the page whose button was pressed: the portal, which names itself, or the server's own."""
+    if request.POST.get("from") == "portal":
+        return redirect("/hosters/portal#servers")
+    return redirect("server", server_id=owned.pk)
 
 
 def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:

@@ -129,6 +129,18 @@ def test_a_price_changes_and_a_model_leaves_and_returns(settings):
     assert offer.price_per_input_token == 7
 
 
+def test_who_changes_a_server_in_the_portal_stays_there():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}"
+    asked = {f"{path}/models/{offer.pk}": {"price_in": 7, "price_out": 8}, f"{path}/drain": {"draining": "1"}}
+    for action, sent in asked.items():
+        assert client.post(action, sent)["Location"] == path
+        assert client.post(action, {**sent, "from": "portal"})["Location"] == "/hosters/portal#servers"
+        assert client.post(action, {**sent, "from": "https://elsewhere.example"})["Location"] == path
+
+
 def test_a_price_that_waits_is_shown_with_its_time():
     bob, hoster = factories.hoster()
     server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
