@@ -373,6 +373,7 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "neuralgate.formats"
 STATIC_URL = "/static/"
 _unfold = Path(str(importlib.util.find_spec("unfold").origin)).parent  # type: ignore[union-attr]  # it is pinned
 STATICFILES_DIRS = [

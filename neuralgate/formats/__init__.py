@@ -1,0 +1,1 @@
+"""How a locale writes dates; Django looks for `<locale>/formats.py` in here."""
