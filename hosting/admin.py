@@ -19,6 +19,7 @@ from hosting.judges_admin import ActionsOfHoster, ReadOnlyInline
 from hosting.models import HealthCheck, HostedModel, Hoster, Server
 from hosting.moderation import Kind
 
+DAYS_SHOWN = 14
 PRICES = {"price_per_input_token", "price_per_output_token"}
 
 
@@ -90,10 +91,10 @@ class HosterAdmin(Kept, ModelAdmin):
     fieldsets = [
         (None, {"fields": ["name", "customer", "created_at"]}),
         ("Standing", {"fields": ["status", "status_reason"]}),
-        ("Scores", {"fields": ["trust", "parts", "trust_at", "is_new"]}),
+        ("Scores", {"fields": ["trust", "parts", "days", "trust_at", "is_new"]}),
     ]
     readonly_fields = [
-        *("customer", "status", "status_reason", "trust", "parts", "trust_at", "is_new"),
+        *("customer", "status", "status_reason", "trust", "parts", "days", "trust_at", "is_new"),
         "created_at",
     ]
     list_select_related = ["customer__user"]
@@ -109,6 +110,12 @@ class HosterAdmin(Kept, ModelAdmin):
             for name, part in hoster.trust_parts.items()
         )
         return format_html_join(mark_safe("<br>"), "{}: {} <small>{}</small>", rows) or "–"
+
+    @admin.display(description="the last days")
+    def days(self, hoster: Hoster) -> str:
+        """The last score of each of the last days, the newest first."""
+        newest = sorted(hoster.trust_days.items(), reverse=True)[:DAYS_SHOWN]
+        return format_html_join(mark_safe("<br>"), "{}: {:.2f}", newest) or "–"
 
 
 @admin.register(Server)

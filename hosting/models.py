@@ -27,6 +27,9 @@ class Hoster(models.Model):
     trust = models.FloatField(default=0.5)
     trust_parts = models.JSONField(default=dict, editable=False)
     trust_at = models.DateTimeField(null=True, editable=False)
+    trust_days = models.JSONField(
+        default=dict, editable=False, help_text="the last score of each UTC day, by its date"
+    )
     is_new = models.BooleanField(
         default=True,
         editable=False,

@@ -7,6 +7,7 @@ Confidence grows with requests of customers who pay with bought money, of which 
 is needed, and with age; what is bad needs less evidence than what is good. Pure: the same events give the same score.
 """
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +22,7 @@ ANSWER_WORTH = 5  # outcomes that one answer to a question of ours counts for, i
 OUTCOMES_PRIOR = 20  # good ones, so that the first failure is not all that is known
 DISPUTES_FACTOR = 10.0  # one request in ten disputed rightly: nothing is left of this part
 NEW_QUALITY_MIN = 0.8
+DAYS_REMEMBERED = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +109,10 @@ def counted(payers: Mapping[int, int]) -> float:
     """The requests that count, up to VOLUME_FULL: of each customer at most its share of that."""
     most = VOLUME_FULL * CUSTOMER_SHARE_MAX
     return min(sum(min(requests, most) for requests in payers.values()), float(VOLUME_FULL))
+
+
+def remembered(days: Mapping[str, float], *, day: dt.date, score: float) -> dict[str, float]:
+    """The history of a score, by ISO date, with this day's latest in it; DAYS_REMEMBERED days of it."""
+    first = (day - dt.timedelta(days=DAYS_REMEMBERED - 1)).isoformat()
+    kept = {date: value for date, value in days.items() if date >= first}
+    return {**kept, day.isoformat(): round(score, 4)}

@@ -1,14 +1,11 @@
-"""What a hoster's servers earned over time, as tables and as numbers for the charts; and how well they were."""
+"""What a hoster's servers earned over time, as tables and as numbers for the charts."""
 
 import datetime as dt
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from accounts.models import Customer
 from billing import money
-from hosting.looks import HOURS, Hour
-from hosting.models import Server
 from routing import earnings, periods, usage
 from routing.usage import Group, PeriodSums
 
@@ -63,14 +60,3 @@ def of(customer: Customer, *, now: dt.datetime, days: str) -> Earned:
     interval = "month" if span >= BY_MONTH_FROM_DAYS else "day"
     groups = earnings.over_time(customer.pk, now=now, days=span, interval=interval, groups_max=GROUPS_MAX)
     return Earned(span, interval, groups)
-
-
-def health(servers: Sequence[Server], looks: dict[int, list[Hour]], now: dt.datetime) -> str:
-    """JSON for static/js/usage.js: the share of passed looks by hour, of each server; null where there was none."""
-    last = periods.begin(now, "hour")
-    hours = [last - dt.timedelta(hours=back) for back in range(HOURS - 1, -1, -1)]
-    groups = []
-    for server in servers[:GROUPS_MAX]:
-        shares = {hour.at: hour.share for hour in looks.get(server.pk, [])}
-        groups.append({"name": server.name, "health": [shares.get(hour) for hour in hours]})
-    return json.dumps({"labels": [f"{hour:%H:00}" for hour in hours], "groups": groups})

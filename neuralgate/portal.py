@@ -16,7 +16,7 @@ from hosting import looks, offered, standing
 from hosting.models import Hoster, ModerationAction, Server
 from hosting.offered import Offered
 from hosting.standing import Standing
-from neuralgate import charts, earning_charts
+from neuralgate import charts, earning_charts, score_charts
 from neuralgate.earning_charts import Earned
 from routing import losses, shares
 from routing.losses import Losses
@@ -47,6 +47,8 @@ class Portal:
     disputes: list[Dispute]
     payouts: list[Payout]
     health_data: str
+    trust_data: str
+    trust_days: list[tuple[str, float]]
     trust_parts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     @property
@@ -107,7 +109,9 @@ def of(customer: Customer, *, days: str) -> Portal | None:
         actions=standing.actions(hoster),
         disputes=_disputes(customer),
         payouts=list(customer.payouts.order_by("-requested_at")[:CASES_SHOWN]),
-        health_data=earning_charts.health(servers, hours, now),
+        health_data=score_charts.health(servers, hours, now),
+        trust_data=score_charts.trust(hoster),
+        trust_days=score_charts.trust_rows(hoster),
         trust_parts=standing.trust_parts(hoster),
     )
 

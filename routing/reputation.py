@@ -59,13 +59,14 @@ def judge_all() -> int:
 
 
 def keep(hoster: Hoster, events: Events, *, as_of: dt.datetime) -> bool:
-    """Store the score of these events with its parts; whether it changed."""
+    """Store the score of these events with its parts, and in its history; whether it changed."""
     found = trust.trust(events)
     parts: dict[str, Any] = found.parts(events)
     changed = (hoster.trust, hoster.is_new) != (found.score, found.is_new)
     # trust belongs to no trigger: no version rises, and the directories see it within a second
+    days = trust.remembered(hoster.trust_days, day=as_of.astimezone(dt.UTC).date(), score=found.score)
     Hoster.objects.filter(pk=hoster.pk).update(
-        trust=found.score, is_new=found.is_new, trust_parts=parts, trust_at=as_of
+        trust=found.score, is_new=found.is_new, trust_parts=parts, trust_at=as_of, trust_days=days
     )
     return changed
 

@@ -151,8 +151,12 @@ class Market:
 
 def open_market() -> Market:
     """Made anew for each caller; names are plain where nobody has them yet."""
+    days = {
+        (timezone.now() - dt.timedelta(days=back)).date().isoformat(): 0.86 - back * 0.012
+        for back in range(29)
+    }
     bob, hoster = factories.hoster(
-        "bob", trust=0.86, trust_at=timezone.now(), trust_parts=PARTS, is_new=False
+        "bob", trust=0.86, trust_at=timezone.now(), trust_parts=PARTS, trust_days=days, is_new=False
     )
     _rename(hoster, "northern-lights")
     server, offer = factories.server(

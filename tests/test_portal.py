@@ -15,7 +15,7 @@ from django.utils import timezone
 from billing import disputes, ledger, payouts
 from hosting import looks
 from hosting.models import ConsistencyAnswer, HealthCheck, Question, Server
-from neuralgate import earning_charts, portal
+from neuralgate import portal, score_charts
 from routing import shares
 from routing.models import OfferHour
 from routing.shares import Share
@@ -23,6 +23,7 @@ from tests import bookings, factories
 from tests.hosting.test_pages import page_of, signed_in
 
 USD = 10**9
+PARTS = {"success": {"value": 0.9, "detail": "90 of 100"}}
 
 
 def bobs(**fields: Any) -> tuple[factories.Person, factories.HostedModel]:
@@ -190,12 +191,26 @@ def test_the_last_days_looks_stand_hour_by_hour():
     (seen,) = looks.of_servers([offer.server_id], now)[offer.server_id]
     assert (seen.looks, seen.well, seen.share, seen.error, seen.latency_ms) == (4, 3, 0.75, "timeout", 40)
     server = Server.objects.get(pk=offer.server_id)
-    chart = json.loads(earning_charts.health([server], {server.pk: [seen]}, now))
+    chart = json.loads(score_charts.health([server], {server.pk: [seen]}, now))
     assert len(chart["labels"]) == looks.HOURS
     assert chart["groups"][0]["health"][-2:] == [0.75, None]
     page = section(page_of(signed_in(bob), "/hosters/portal"), "scores")
     assert "timeout" in page
     assert ">old<" not in page
+
+
+def test_the_history_of_trust_is_drawn_with_its_gaps_and_stands_in_a_table():
+    bob, hoster = factories.hoster(
+        trust_parts=PARTS, trust_days={"2026-02-27": 0.5, "2026-02-28": 0.61, "2026-03-02": 0.82}
+    )
+    page = section(page_of(signed_in(bob), "/hosters/portal"), "scores")
+    (chart,) = (chart for chart in charts_of(page) if chart["groups"] and "trust" in chart["groups"][0])
+    assert chart["labels"] == ["27 Feb", "28 Feb", "01 Mar", "02 Mar"]
+    assert chart["groups"][0]["trust"] == [0.5, 0.61, None, 0.82]
+    assert page.index("2026-03-02") < page.index("2026-02-28")
+    hoster.trust_days = {}
+    hoster.save(update_fields=["trust_days"])
+    assert "Trust, by day" not in page_of(signed_in(bob), "/hosters/portal")
 
 
 def test_test_rounds_stand_beside_their_model():

@@ -1,10 +1,11 @@
-// Draws the charts of use and of earnings from the figures that the page carries; its tables say the same without it.
+// Draws the charts of use, earnings and scores from the figures that the page carries; its tables say the same without it.
 
 const METRICS = {
   cost: { stacked: true, words: (value) => `$${Number(value.toPrecision(6))}` },
   tokens: { stacked: true, words: (value) => value.toLocaleString("en") },
   earned: { stacked: true, words: (value) => `$${Number(value.toPrecision(6))}` },
   health: { stacked: false, max: 1, words: (value) => `${Math.round(value * 100)} %` },
+  trust: { stacked: false, max: 1, words: (value) => value.toFixed(2) },
   requests: { stacked: true, words: (value) => value.toLocaleString("en") },
   latency: { stacked: false, words: (value) => (value < 1000 ? `${value} ms` : `${value / 1000} s`) },
 };

@@ -19,7 +19,7 @@ from accounts.models import Customer
 from billing import audit as books
 from billing import ledger
 from billing.models import LedgerAccount, Transfer
-from hosting import moderation, targets
+from hosting import moderation, targets, trust
 from hosting.models import HostedModel, Hoster, ModerationAction, Question
 from routing import audit as requests
 from routing import claims, conviction, examiner, reputation, verdicts
@@ -420,8 +420,20 @@ def test_the_stored_trust_is_that_of_the_recorded_events_and_shows_its_parts(gat
         hoster.trust_parts,
     )
     assert set(hoster.trust_parts) == {"success", "consistency", "honesty", "disputes", "volume", "age"}
+    assert hoster.trust_days == {f"{hoster.trust_at.astimezone(dt.UTC):%Y-%m-%d}": round(found.score, 4)}
     chat(gateway, alice, [offer.model_id] * 3)
     assert reputation.events_of(hoster, as_of=hoster.trust_at) == events, "what comes later changes nothing"
+
+
+def test_the_history_of_trust_has_a_score_for_each_day_and_forgets_the_oldest() -> None:
+    days: dict[str, float] = {}
+    first = dt.date(2026, 1, 1)
+    for number in range(trust.DAYS_REMEMBERED + 5):
+        for score in (0.4, number / 1_000):
+            days = trust.remembered(days, day=first + dt.timedelta(days=number), score=score)
+    assert len(days) == trust.DAYS_REMEMBERED
+    assert min(days) == "2026-01-06"
+    assert days[max(days)] == 0.094
 
 
 def test_own_traffic_and_one_customers_bulk_do_not_lift_trust() -> None:
