@@ -97,8 +97,17 @@ def set_price(*, model: HostedModel, price_in: int, price_out: int) -> None:
 
 def kept_per_million(price_nanos: int) -> int:
     """What the hoster keeps of a million tokens at this price, in nanodollars: the price without the platform's fee."""
-    gross_nanos = price_nanos * 1_000_000
+    return kept(price_nanos * 1_000_000)
+
+
+def kept(gross_nanos: int) -> int:
+    """What the hoster keeps of a charge, in nanodollars, as the books split it."""
     return gross_nanos - gross_nanos * settings.PLATFORM_FEE_BPS // 10_000
+
+
+def kept_percent() -> str:
+    """Its part of each charge, for people: "80", or "82.5"."""
+    return f"{100 - settings.PLATFORM_FEE_BPS / 100:g}"
 
 
 def told(model: HostedModel) -> str:

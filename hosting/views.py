@@ -24,12 +24,21 @@ EXAMPLE_PRICES = (
     (500, "13B–27B models"),
     (2_000, "70B+ models, premium quality"),
 )
+EXAMPLE_GROSS_NANOS = 250 * 100 + 250 * 300  # the page's example: tokens times prices, in and out
 CHECKS_SHOWN = 10
 
 
 def hosters(request: HttpRequest) -> HttpResponse:
     """Why and how to host."""
-    context = {"prices": EXAMPLE_PRICES, "market": showcase.now()}
+    net_nanos = prices.kept(EXAMPLE_GROSS_NANOS)
+    context = {
+        "prices": EXAMPLE_PRICES,
+        "market": showcase.now(),
+        "gross_nanos": EXAMPLE_GROSS_NANOS,
+        "fee_nanos": EXAMPLE_GROSS_NANOS - net_nanos,
+        "net_nanos": net_nanos,
+        "hoster_percent": prices.kept_percent(),
+    }
     return render(request, "hosting/hosters.html", context)
 
 

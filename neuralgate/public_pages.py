@@ -8,7 +8,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from hosting import market
+from hosting import market, prices
 from hosting.selection import Wishes
 from neuralgate import charts, examples, network
 
@@ -20,7 +20,7 @@ def landing(request: HttpRequest) -> HttpResponse:
         "network": network.figures(),
         "public_url": settings.PUBLIC_URL,
         "welcome_nanos": settings.WELCOME_CREDIT_NANOS,
-        "hoster_percent": 100 - settings.PLATFORM_FEE_BPS // 100,
+        "hoster_percent": prices.kept_percent(),
         "examples": examples.of_chat(market.AUTO, base_url=f"{settings.PUBLIC_URL}/v1")[:2],
     }
     return render(request, "pages/landing.html", context)

@@ -129,6 +129,17 @@ def test_a_price_changes_and_a_model_leaves_and_returns(settings):
     assert offer.price_per_input_token == 7
 
 
+def test_the_page_for_hosters_says_what_this_installation_keeps(settings):
+    page = page_of(Client(), "/hosters")
+    assert "80 % of every request" in page
+    settings.PLATFORM_FEE_BPS = 1_750
+    page = page_of(Client(), "/hosters")
+    assert "82.5 % of every request" in page
+    for amount in ("$0.0001", "$0.0000175", "$0.0000825"):
+        assert amount in page
+    assert "82.5 % of each request" in page_of(Client(), "/")
+
+
 def test_who_changes_a_server_in_the_portal_stays_there():
     bob, hoster = factories.hoster()
     server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
