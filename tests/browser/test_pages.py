@@ -116,7 +116,7 @@ def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, objec
         fits(page, "in-" + path.strip("/").replace("/", "-"))
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Go on").click()
-    expect(page.get_by_text("Scan this with the app")).to_be_visible()
+    expect(page.get_by_text("Scan this picture")).to_be_visible()
     fits(page, "in-totp")
     page.goto(f"/hosters/servers/{own}/token")
     page.get_by_role("button", name="Rotate the token").click()
