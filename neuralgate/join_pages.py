@@ -46,7 +46,7 @@ def join(request: HttpRequest) -> HttpResponse:
                 None, "The mail could not be sent. Try again in a minute, or join with a password."
             )
     next_path = _inside(request, request.GET.get("next", request.POST.get("next", "")))
-    context = {"form": form, "next": next_path, "has_mail": bool(settings.EMAIL_HOST)}
+    context = {"form": form, "next": next_path}
     return render(request, "accounts/join.html", context | {"welcome_nanos": settings.WELCOME_CREDIT_NANOS})
 
 
@@ -63,7 +63,7 @@ def code(request: HttpRequest) -> HttpResponse:
         form.add_error(
             "code", "That is not the code. Look at the newest mail; after five wrong ones ask for another."
         )
-    context = {"form": form, "email": asked.email, "has_mail": bool(settings.EMAIL_HOST)}
+    context = {"form": form, "email": asked.email}
     return render(request, "accounts/join_code.html", context)
 
 

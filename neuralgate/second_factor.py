@@ -51,7 +51,15 @@ def way_in(request: HttpRequest) -> HttpResponse:
 
 
 class Adapter(DefaultMFAAdapter):
-    """Secrets are sealed in the database; those of before that are read as they are."""
+    """Secrets are sealed in the database; those of before that are read as they are. Refusals are in our words."""
+
+    error_messages = DefaultMFAAdapter.error_messages | {
+        "add_email_blocked": "With a second factor on, no address can be added. Turn it off first.",
+        "cannot_delete_authenticator": "This second factor cannot be turned off.",
+        "cannot_generate_recovery_codes": "Recovery codes need a second factor. Set one up first.",
+        "incorrect_code": "That is not the code. An app shows another one every 30 seconds.",
+        "unverified_email": "Confirm your e-mail first; then you can set a second factor up.",
+    }
 
     def encrypt(self, text: str) -> str:
         return fernet().encrypt(text.encode()).decode()

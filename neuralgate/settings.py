@@ -212,7 +212,6 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
-    "django.contrib.humanize",  # for the page of sessions
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -250,6 +249,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "neuralgate.mail_server.context",
             ],
         },
     }
@@ -291,8 +291,12 @@ CACHES = {
 }
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_CHARS_MIN = 12
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": PASSWORD_CHARS_MIN},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
@@ -317,13 +321,29 @@ ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_PREVENT_ENUMERATION = True
 # The key is an address of the network and a login together (signup.AccountAdapter): nobody can lock another one out.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,50/h/key"}
-ACCOUNT_FORMS = {"signup": "neuralgate.signup_form.SignupForm"}
+ACCOUNT_FORMS = {
+    "signup": "neuralgate.signup_form.SignupForm",
+    "login": "neuralgate.sign_in_forms.Login",
+    "add_email": "neuralgate.sign_in_forms.AddEmail",
+    "change_password": "neuralgate.sign_in_forms.ChangePassword",
+    "set_password": "neuralgate.sign_in_forms.SetPassword",
+    "reset_password": "neuralgate.sign_in_forms.ResetPassword",
+    "reset_password_from_key": "neuralgate.sign_in_forms.ResetPasswordKey",
+    "reauthenticate": "neuralgate.sign_in_forms.Reauthenticate",
+    "request_login_code": "neuralgate.sign_in_forms.RequestLoginCode",
+    "confirm_login_code": "neuralgate.sign_in_forms.ConfirmLoginCode",
+}
 ACCOUNT_ADAPTER = "neuralgate.signup.AccountAdapter"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _public.scheme
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/account"
 LOGOUT_REDIRECT_URL = "/"
 MFA_ADAPTER = "neuralgate.second_factor.Adapter"
+MFA_FORMS = {
+    "authenticate": "neuralgate.sign_in_forms.Authenticate",
+    "reauthenticate": "neuralgate.sign_in_forms.CodeAgain",
+    "activate_totp": "neuralgate.sign_in_forms.ActivateTOTP",
+}
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_ALLOW_UNVERIFIED_EMAIL = not EMAIL_HOST  # without a mail server nobody could verify one
 

@@ -13,7 +13,22 @@ from billing import ledger
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """allauth's sign-up, plus the customer, its ledger account and the welcome credit."""
+    """allauth's sign-up, plus the customer, its ledger account and the welcome credit; refusals in our words."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "account_inactive": "This account is switched off.",
+        "cannot_remove_primary_email": "This is your main address. Make another one the main one first.",
+        "duplicate_email": "This address is yours already.",
+        "email_password_mismatch": "E-mail and password do not fit together.",
+        "email_taken": "There is an account with this address already.",
+        "enter_current_password": "That is not your current password.",
+        "incorrect_code": "That is not the code. Look at the newest mail.",
+        "incorrect_password": "That is not your password.",
+        "max_email_addresses": "An account has %d addresses at most. Remove one first.",
+        "rate_limited": "Too many tries. Wait a few minutes.",
+        "too_many_login_attempts": "Too many wrong tries. Wait a few minutes.",
+        "unverified_primary_email": "Confirm this address first; then it can be the main one.",
+    }
 
     def save_user(self, request: HttpRequest, user: Any, form: Any, commit: bool = True) -> Any:
         user = super().save_user(request, user, form, commit=commit)

@@ -38,9 +38,9 @@ def fake() -> Iterator[fakes.FakeServer]:
 def sign_up(page: Page, name: str = "alice") -> str:
     email = f"{factories.unique(name)}@example.org"
     page.goto("/accounts/signup/")
-    page.get_by_label("Email").fill(email)
+    page.get_by_label("E-mail").fill(email)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign Up").click()
+    page.get_by_role("button", name="Join", exact=True).click()
     expect(page).to_have_url(re.compile("/account$"))
     return email
 
@@ -115,8 +115,8 @@ def test_every_page_fits_its_screen(open_page: OpenPage, screen: dict[str, objec
         page.goto(path)
         fits(page, "in-" + path.strip("/").replace("/", "-"))
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Confirm").click()
-    expect(page.get_by_label("Authenticator secret")).to_be_visible()
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Scan this picture")).to_be_visible()
     fits(page, "in-totp")
     page.goto(f"/hosters/servers/{own}/token")
     page.get_by_role("button", name="Rotate the token").click()
