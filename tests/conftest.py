@@ -33,7 +33,7 @@ if "NG_SABOTAGE" not in os.environ:  # which only looks for a failure, and bring
 @pytest.fixture(scope="session")
 def django_db_setup(
     django_test_environment: None, django_db_blocker, django_db_modify_db_settings
-) -> Iterator[None]:  # type: ignore[no-untyped-def]
+) -> Iterator[None]:
     """One database for each worker, without the wrapping transactions and truncations of pytest-django."""
     connection.settings_dict["TEST"]["NAME"] = f"test_{os.getpid()}"  # several runs at once must not meet
     with django_db_blocker.unblock():
@@ -51,7 +51,7 @@ def _quick_passwords() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _database(django_db_setup: None, django_db_blocker) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def _database(django_db_setup: None, django_db_blocker) -> Iterator[None]:
     with django_db_blocker.unblock():
         caches["process"].clear()  # of another test
         yield
@@ -76,7 +76,7 @@ def travel() -> Iterator[Callable[[dt.timedelta], None]]:
 
 
 @pytest.fixture(scope="session")
-def gateway(django_db_setup: None, django_db_blocker) -> Iterator["RunningGateway"]:  # type: ignore[no-untyped-def]
+def gateway(django_db_setup: None, django_db_blocker) -> Iterator["RunningGateway"]:
     """One running gateway for all tests of a worker; tests with settings of their own start another."""
     from tests.gateway import RunningGateway
 

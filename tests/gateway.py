@@ -46,7 +46,7 @@ class RunningGateway:
             timeout_graceful_shutdown=5, server_header=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._server.install_signal_handlers = lambda: None
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True, name="gateway")
         self._thread.start()
@@ -69,7 +69,7 @@ class RunningGateway:
 
     def refresh(self) -> None:
         """Until the gateway has read everything anew."""
-        directory = self._application._gateway._directory  # type: ignore[union-attr]
+        directory = self._application._gateway._directory
         seen = directory.epoch
         for _ in range(500):
             if directory.epoch > seen + 1:

@@ -60,7 +60,7 @@ LEDGER = [model for model in MODELS if model._meta.app_label == "billing"]
 
 
 @pytest.fixture(scope="module")
-def rows(django_db_setup: None, django_db_blocker) -> None:  # type: ignore[no-untyped-def]
+def rows(django_db_setup: None, django_db_blocker) -> None:
     """A row of everything."""
     with django_db_blocker.unblock():
         schedule.install()
@@ -113,7 +113,7 @@ def cases(alice: factories.Person, server: Server) -> None:
 
 
 @pytest.fixture(scope="module")
-def staff(rows: None, django_db_blocker) -> Client:  # type: ignore[no-untyped-def]
+def staff(rows: None, django_db_blocker) -> Client:
     with django_db_blocker.unblock():
         return signed_in()
 
@@ -183,7 +183,7 @@ def test_nothing_here_edits_the_ledger(model: type[Model], staff: Client):
     assert set(actions) == ACTIONS.get(model, set())
 
 
-def _request(client: Client, page: str):  # type: ignore[no-untyped-def]
+def _request(client: Client, page: str):
     return client.get(page).wsgi_request
 
 

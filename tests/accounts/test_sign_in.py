@@ -44,7 +44,7 @@ def resident(*, is_staff: bool = False) -> User:
 
 def sign_in(
     email: str, password: str = PASSWORD, *, client: Client | None = None, address: str = "192.0.2.1"
-):  # type: ignore[no-untyped-def]
+):
     client = client or Client()
     return client.post("/accounts/login/", {"login": email, "password": password}, REMOTE_ADDR=address)
 
@@ -249,19 +249,19 @@ def test_a_flood_gets_429_and_a_page_of_ours():
 # -------------------------------------------------------------------------------------------------- enumeration
 
 
-def asked_to_sign_in(email: str):  # type: ignore[no-untyped-def]
+def asked_to_sign_in(email: str):
     return sign_in(email, "a wrong but long password")
 
 
-def asked_for_a_code(email: str):  # type: ignore[no-untyped-def]
+def asked_for_a_code(email: str):
     return Client().post("/accounts/login/code/", {"email": email}, follow=True)
 
 
-def asked_to_reset(email: str):  # type: ignore[no-untyped-def]
+def asked_to_reset(email: str):
     return Client().post("/accounts/password/reset/", {"email": email}, follow=True)
 
 
-def asked_to_sign_up(email: str):  # type: ignore[no-untyped-def]
+def asked_to_sign_up(email: str):
     return Client().post("/accounts/signup/", {"email": email, "password1": PASSWORD}, follow=True)
 
 
@@ -286,7 +286,7 @@ def test_a_known_address_cannot_be_told_from_an_unknown_one(ask: Callable[[str],
     assert slow < 2 * quick + 0.02, {known: statistics.median(found) for known, found in times.items()}
 
 
-def _seen(answer, email: str) -> tuple[object, ...]:  # type: ignore[no-untyped-def]
+def _seen(answer, email: str) -> tuple[object, ...]:
     """All that a browser is told, less what differs each time."""
     page = TOKEN.sub("", answer.content.decode()).replace(email, "…")
     chain = [step for step, _ in getattr(answer, "redirect_chain", [])]

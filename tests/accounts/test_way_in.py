@@ -25,7 +25,7 @@ def _forget() -> Iterator[None]:
     cache.clear()
 
 
-def read(answer) -> str:  # type: ignore[no-untyped-def]
+def read(answer) -> str:
     """The page, of which nothing is in Title Case or repeats itself in a placeholder."""
     page: str = answer.content.decode()
     assert answer.status_code == 200

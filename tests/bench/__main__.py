@@ -119,7 +119,7 @@ def added(ours: dict[str, float], direct: dict[str, float]) -> str:
     return f"p50 {ours['p50_ms'] - direct['p50_ms']:.2f} ms, p99 {ours['p99_ms'] - direct['p99_ms']:.2f} ms"
 
 
-def measured(web: psutil.Process, run) -> dict[str, float]:  # type: ignore[no-untyped-def]
+def measured(web: psutil.Process, run) -> dict[str, float]:
     """The figures of `run`, with CPU milliseconds per request of the web process and of PostgreSQL."""
     web_before, postgres_before = cpu_s([web]), cpu_s(postgres_processes())
     figures = run()

@@ -59,7 +59,7 @@ class Mock(asyncio.Protocol):
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self.transport: asyncio.Transport = transport
 
     def data_received(self, data: bytes) -> None:
         self.buffer += data

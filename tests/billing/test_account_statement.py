@@ -24,7 +24,7 @@ def sold() -> tuple[factories.Person, factories.Person]:
     return alice, bob
 
 
-def of(account: LedgerAccount, *, start: dt.timedelta = -HOUR, end: dt.timedelta = HOUR, page: int = 1):  # type: ignore[no-untyped-def]
+def of(account: LedgerAccount, *, start: dt.timedelta = -HOUR, end: dt.timedelta = HOUR, page: int = 1):
     now = timezone.now()
     return account_statement.statement(account, start=now + start, end=now + end, page=page)
 

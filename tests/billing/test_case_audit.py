@@ -45,7 +45,7 @@ class Cases:
         }
 
 
-def earn(alice: factories.Person, offer: HostedModel, travel) -> bookings.Call:  # type: ignore[no-untyped-def]
+def earn(alice: factories.Person, offer: HostedModel, travel) -> bookings.Call:
     """200 USD of bought money become 160 USD of released earnings."""
     call = bookings.book(alice, offer, input_tokens=200_000, output_tokens=0)
     travel(dt.timedelta(hours=24, minutes=2))
@@ -55,7 +55,7 @@ def earn(alice: factories.Person, offer: HostedModel, travel) -> bookings.Call: 
 
 
 @pytest.fixture
-def cases(travel) -> Cases:  # type: ignore[no-untyped-def]
+def cases(travel) -> Cases:
     alice = factories.person("alice", sold_nanos=1_000 * USD)
     bookings.spend(alice, 5 * USD)  # the welcome credit
     bob, hoster = factories.hoster("bob")

@@ -1,7 +1,6 @@
 """The admin moves payouts and disputes on, with words that both sides read, and credits accounts within a limit."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 from allauth.mfa.totp.internal.auth import TOTP
@@ -16,13 +15,10 @@ from billing.crediting import CreditRefused
 from billing.models import Dispute, LedgerAccount, Payout, Transfer
 from tests import bookings, factories
 from tests.billing.test_payouts import USD, ask, balance, sound
-from tests.billing.test_payouts import bob as earner
 from tests.factories import Person
-from tests.fake_stripe import FakeStripe, running
+from tests.fake_stripe import FakeStripe
 from tests.routing.test_usage_api import address
 from tests.staff import SECRET, signed_in
-
-bob = earner
 
 
 @pytest.fixture
@@ -85,12 +81,6 @@ def test_where_it_goes_is_shown_only_to_who_may_pay(staff: Client, bob: Person):
     assert payout.sealed not in shown
     act(looker, payout, "approve")
     assert now(payout).state == "requested"
-
-
-@pytest.fixture
-def stripe(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
-    with running(settings, monkeypatch) as fake:
-        yield fake
 
 
 def test_one_that_stripe_pays_is_not_paid_by_hand_too(stripe: FakeStripe, staff: Client, bob: Person):

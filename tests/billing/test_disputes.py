@@ -29,7 +29,7 @@ def staff() -> object:
 
 def refused(code: str, **dispute: object) -> None:
     with pytest.raises(DisputeRefused) as refusal:
-        disputes.open_(**{"reason": "other", **dispute})  # type: ignore[arg-type]
+        disputes.open_(**{"reason": "other", **dispute})
     assert refusal.value.code == code
     assert str(refusal.value)
 

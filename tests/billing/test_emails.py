@@ -111,7 +111,7 @@ def test_the_customers_words_do_not_reach_the_hoster():
 
 def test_each_notice_is_sent_once_by_several_at_once():
     waiting = [notice() for _ in range(8)]
-    assert sum(at_once(emails.send_waiting)) == 8  # type: ignore[arg-type]
+    assert sum(at_once(emails.send_waiting)) == 8
     assert [len(to(one)) for one in waiting] == [1] * 8
     assert emails.send_waiting() == 0
 

@@ -11,7 +11,7 @@ import pytest
 from billing.models import Dispute, IdempotentRequest, Payout
 from billing.tasks import forget_idempotency_keys
 from tests import bookings, factories
-from tests.billing.test_payouts import USD, bob  # noqa: F401  # a fixture
+from tests.billing.test_payouts import USD
 from tests.billing.test_reversals import Market, market
 from tests.factories import Person
 from tests.gateway import RunningGateway
@@ -121,7 +121,7 @@ def test_lists_are_paged_without_gap_or_repetition(gateway: RunningGateway, shop
     assert get(gateway, shop.alice, "disputes?limit=0").status_code == 400
 
 
-def test_a_payout_is_asked_for_listed_and_cancelled(gateway: RunningGateway, bob: Person):  # noqa: F811
+def test_a_payout_is_asked_for_listed_and_cancelled(gateway: RunningGateway, bob: Person):
     answer = post(
         gateway, bob, "payouts", {"amount_usd": 10.5, "method": "paypal", "destination": "bob@example.org"}
     )
@@ -155,7 +155,7 @@ def test_a_payout_is_asked_for_listed_and_cancelled(gateway: RunningGateway, bob
         ({"destination": "x" * 501}, 400),
     ],
 )
-def test_a_wrong_payout_moves_nothing(gateway: RunningGateway, bob: Person, body: dict, status: int):  # noqa: F811
+def test_a_wrong_payout_moves_nothing(gateway: RunningGateway, bob: Person, body: dict, status: int):
     right = {"amount_usd": 10, "method": "paypal", "destination": "bob@example.org"}
     answer = post(gateway, bob, "payouts", right | body)
     assert answer.status_code == status, answer.text
@@ -166,7 +166,7 @@ def test_a_wrong_payout_moves_nothing(gateway: RunningGateway, bob: Person, body
 # ------------------------------------------------------------------------------------------------ Idempotency-Key
 
 
-def test_fifty_retries_with_one_key_make_one_payout(gateway: RunningGateway, bob: Person):  # noqa: F811
+def test_fifty_retries_with_one_key_make_one_payout(gateway: RunningGateway, bob: Person):
     body = {"amount_usd": 10, "method": "paypal", "destination": "bob@example.org"}
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: post(gateway, bob, "payouts", body, "retry"), range(50)))
@@ -180,7 +180,7 @@ def test_fifty_retries_with_one_key_make_one_payout(gateway: RunningGateway, bob
     assert bob.account.earned_nanos == 70 * USD
 
 
-def test_a_key_used_with_another_body_or_route_is_refused(gateway: RunningGateway, bob: Person):  # noqa: F811
+def test_a_key_used_with_another_body_or_route_is_refused(gateway: RunningGateway, bob: Person):
     body = {"amount_usd": 10, "method": "paypal", "destination": "bob@example.org"}
     made = post(gateway, bob, "payouts", body, "one").json()
     for path, other in (("payouts", body | {"amount_usd": 11}), (f"payouts/{made['id']}/cancel", body)):
@@ -189,7 +189,7 @@ def test_a_key_used_with_another_body_or_route_is_refused(gateway: RunningGatewa
     assert bob.account.earned_nanos == 70 * USD
 
 
-def test_after_a_refusal_the_key_is_as_new(gateway: RunningGateway, bob: Person):  # noqa: F811
+def test_after_a_refusal_the_key_is_as_new(gateway: RunningGateway, bob: Person):
     body = {"amount_usd": 10, "method": "paypal"}
     assert post(gateway, bob, "payouts", body, "key").status_code == 409
     assert post(gateway, bob, "payouts", body | {"destination": "b@example.org"}, "key").status_code == 201
@@ -208,7 +208,7 @@ def test_a_key_that_is_none_is_refused(gateway: RunningGateway, shop: Market, na
     answer = CLIENT.post(
         f"{gateway.url}/v1/disputes",
         json=body,
-        headers={**shop.alice.headers, "Idempotency-Key": name.encode("utf-8")},  # type: ignore[dict-item]
+        headers={**shop.alice.headers, "Idempotency-Key": name.encode("utf-8")},
     )
     assert answer.status_code == 400
 

@@ -1,7 +1,5 @@
 """The pages of credit and payouts: what they say, what they do once, and what a stranger cannot see."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.test import Client
 
@@ -10,18 +8,10 @@ from billing.models import PayoutDestination, Recharge
 from tests import factories
 from tests.accounts.test_pages import signed_in, text
 from tests.billing.test_payouts import USD, ask
-from tests.billing.test_payouts import bob as earner
 from tests.factories import Person
-from tests.fake_stripe import DECLINED, FakeStripe, deliver, running
+from tests.fake_stripe import DECLINED, FakeStripe, deliver
 
-bob = earner
 FORM = {"enabled": "on", "below_nanos": "5", "amount_nanos": "20", "month_max_nanos": "100"}
-
-
-@pytest.fixture
-def stripe(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
-    with running(settings, monkeypatch) as fake:
-        yield fake
 
 
 @pytest.fixture
@@ -29,7 +19,7 @@ def alice() -> Person:
     return factories.person("alice")
 
 
-def test_without_keys_the_page_says_so_and_whom_to_ask(alice: Person, settings):  # type: ignore[no-untyped-def]
+def test_without_keys_the_page_says_so_and_whom_to_ask(alice: Person, settings):
     settings.ADMINS = [("Admin", "olga@example.org")]
     page = text(signed_in(alice), "/account/credit")
     assert "switched off here" in page

@@ -78,7 +78,7 @@ def cells(client: Client, path: str) -> dict[str, int]:
 
 
 @pytest.fixture
-def played(travel, settings) -> tuple[Traffic, Month]:  # type: ignore[no-untyped-def]
+def played(travel, settings) -> tuple[Traffic, Month]:
     settings.EXPORT_PAGE_ROWS = 7  # so that many a request's two transfers are on two pages
     traffic, month = months.play(SEED, travel)
     assert traffic.happened >= EVERYTHING

@@ -15,7 +15,7 @@ USD = 10**9
 
 
 @pytest.fixture
-def in_month(travel):  # type: ignore[no-untyped-def]
+def in_month(travel):
     """`in_month(-1)`: the books are in the middle of last month."""
 
     def go(months: int) -> dt.datetime:
@@ -38,7 +38,7 @@ def openings(alice: Person) -> list[tuple[dt.datetime, int, int]]:
     )
 
 
-def test_a_month_opens_with_what_was_there_before_its_first_booking(in_month):  # type: ignore[no-untyped-def]
+def test_a_month_opens_with_what_was_there_before_its_first_booking(in_month):
     first = in_month(-5)
     alice = factories.person(sold_nanos=USD)
     third = in_month(-3)
@@ -47,7 +47,7 @@ def test_a_month_opens_with_what_was_there_before_its_first_booking(in_month):  
     assert openings(alice) == [(first, 0, 0), (third, 6 * USD, USD)]
 
 
-def test_a_booking_that_comes_late_is_put_in_before_the_later_months(in_month):  # type: ignore[no-untyped-def]
+def test_a_booking_that_comes_late_is_put_in_before_the_later_months(in_month):
     """Its transaction began before midnight and waited for the account until after."""
     first = in_month(-5)
     alice = factories.person()
@@ -59,7 +59,7 @@ def test_a_booking_that_comes_late_is_put_in_before_the_later_months(in_month): 
     assert openings(alice) == [(first, 0, 0), (late, 5 * USD, 0), (last, 10 * USD, 5 * USD)]
 
 
-def test_a_hold_opens_no_month(in_month):  # type: ignore[no-untyped-def]
+def test_a_hold_opens_no_month(in_month):
     in_month(-5)
     alice = factories.person()
     in_month(-3)
@@ -68,7 +68,7 @@ def test_a_hold_opens_no_month(in_month):  # type: ignore[no-untyped-def]
     LedgerAccount.objects.filter(pk=alice.account.pk).update(held_nanos=0)
 
 
-def test_what_was_booked_before_there_were_openings_is_counted_by_the_migration(in_month):  # type: ignore[no-untyped-def]
+def test_what_was_booked_before_there_were_openings_is_counted_by_the_migration(in_month):
     in_month(-5)
     alice, (bob, hoster) = factories.person(sold_nanos=USD), factories.hoster()
     in_month(-3)

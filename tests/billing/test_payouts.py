@@ -21,20 +21,6 @@ USD = 10**9
 Travel = Callable[[dt.timedelta], None]
 
 
-@pytest.fixture
-def bob(travel: Travel) -> Person:
-    """He has earned 80 USD of bought money, and has his 5 USD of welcome credit."""
-    alice = factories.person("alice", sold_nanos=100 * USD)
-    bookings.spend(alice, 5 * USD)
-    bob, hoster = factories.hoster("bob")
-    _, offer = factories.server(address(), of=hoster, price_in=1_000_000, price_out=0)
-    bookings.book(alice, offer, input_tokens=100_000, output_tokens=0)
-    travel(dt.timedelta(hours=24, minutes=2))
-    release_all()
-    assert bob.account.earned_nanos == 80 * USD
-    return bob
-
-
 def ask(who: Person, usd: int = 20, **fields: str) -> Payout:
     fields = {"method": "paypal", "destination": "bob@example.org", **fields}
     return payouts.ask(customer=who.customer, amount_nanos=usd * USD, **fields)
@@ -92,7 +78,7 @@ def test_every_step_from_every_state_and_twice(bob: Person, state: str, step: st
     back = {"rejected", "cancelled", "failed"}
     taken = 0 if payout.state in back else 20 * USD
     posted, earned = before
-    assert balance(bob) == (posted - taken, earned - taken)  # type: ignore[operator]
+    assert balance(bob) == (posted - taken, earned - taken)
     assert sound(bob)
 
 
@@ -163,7 +149,7 @@ def test_twenty_requests_at_once_pay_out_no_more_than_there_is(bob: Person):
     assert sound(bob)
 
 
-def test_two_people_approve_a_large_one_and_never_the_one_who_is_paid(bob: Person, settings):  # type: ignore[no-untyped-def]
+def test_two_people_approve_a_large_one_and_never_the_one_who_is_paid(bob: Person, settings):
     settings.PAYOUT_SECOND_APPROVAL_NANOS = 15 * USD
     first, second = (factories.person("staff").customer.user for _ in range(2))
     payout = ask(bob)
@@ -175,7 +161,7 @@ def test_two_people_approve_a_large_one_and_never_the_one_who_is_paid(bob: Perso
     assert payouts.approve(payout=payout, actor=second).state == "approved"
 
 
-def test_a_small_one_to_a_known_destination_needs_nobody_where_the_operator_says_so(bob: Person, settings):  # type: ignore[no-untyped-def]
+def test_a_small_one_to_a_known_destination_needs_nobody_where_the_operator_says_so(bob: Person, settings):
     settings.PAYOUT_AUTO_MAX_NANOS = 15 * USD
     staff = factories.person("staff").customer.user
     first = ask(bob, 10)

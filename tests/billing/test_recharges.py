@@ -2,7 +2,6 @@
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -17,13 +16,7 @@ from billing.topups import TopUpRefused
 from tests import bookings, factories
 from tests.billing.test_topups import USD, bought
 from tests.factories import Person
-from tests.fake_stripe import DECLINED, FakeStripe, deliver, running
-
-
-@pytest.fixture
-def stripe(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
-    with running(settings, monkeypatch) as fake:
-        yield fake
+from tests.fake_stripe import DECLINED, FakeStripe, deliver
 
 
 def wish(who: Person, **fields: int) -> Recharge:
@@ -31,7 +24,7 @@ def wish(who: Person, **fields: int) -> Recharge:
     return recharges.wish(
         customer=who.customer,
         enabled=True,
-        **{f"{name}_nanos": usd * USD for name, usd in amounts.items()},  # type: ignore[arg-type]
+        **{f"{name}_nanos": usd * USD for name, usd in amounts.items()},
     )
 
 

@@ -203,7 +203,7 @@ def test_what_a_reversal_answers(charge: Callable[[Market], uuid.UUID]):
     status, gross_back, net_back = STATUSES[charge]
     assert reverse(name) == (status, gross_back, net_back)
     after = shop.figures
-    assert (after[0] - before[0], before[3] - after[3]) == (gross_back, net_back)  # type: ignore[operator]
+    assert (after[0] - before[0], before[3] - after[3]) == (gross_back, net_back)
     assert reverse(name)[0] == ("already" if status == "reversed" else status)
     assert shop.figures == after
     assert shop.differences() == []

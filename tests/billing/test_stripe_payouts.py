@@ -1,7 +1,5 @@
 """Payouts by Stripe Connect: sent once, whatever becomes of the answer; back when they fail; nothing lost."""
 
-import datetime as dt
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -11,30 +9,15 @@ from billing import payouts, processor, stripe_payouts
 from billing.models import Payout, PayoutDestination
 from billing.payouts import PayoutRefused
 from billing.stripe_client import Unavailable
-from tests import bookings, factories
+from tests import factories
 from tests.billing.test_payouts import USD, balance, sound
-from tests.billing.test_reversals import release_all
 from tests.factories import Person
-from tests.fake_stripe import CLOSED, NO_MONEY, FakeStripe, deliver, running
-from tests.routing.test_usage_api import address
+from tests.fake_stripe import CLOSED, NO_MONEY, FakeStripe, deliver
 
 
 @pytest.fixture
-def stripe(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
-    with running(settings, monkeypatch) as fake:
-        yield fake
-
-
-@pytest.fixture
-def bob(stripe: FakeStripe, travel: Callable[[dt.timedelta], None]) -> Person:
-    """He has earned 80 USD of bought money, and Stripe knows who he is."""
-    alice = factories.person("alice", sold_nanos=100 * USD)
-    bookings.spend(alice, 5 * USD)
-    bob, hoster = factories.hoster("bob")
-    _, offer = factories.server(address(), of=hoster, price_in=1_000_000, price_out=0)
-    bookings.book(alice, offer, input_tokens=100_000, output_tokens=0)
-    travel(dt.timedelta(hours=24, minutes=2))
-    release_all()
+def bob(stripe: FakeStripe, bob: Person) -> Person:
+    """Stripe knows him, too."""
     stripe_payouts.onboarding_url(bob.customer)
     welcome(stripe, bob)
     return bob

@@ -4,7 +4,6 @@ import datetime as dt
 import itertools
 import time
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -18,16 +17,10 @@ from billing.models import Notice, StripeEvent, TopUp
 from billing.topups import TopUpRefused
 from tests import bookings, factories
 from tests.factories import Person
-from tests.fake_stripe import FakeStripe, Object, deliver, running
+from tests.fake_stripe import FakeStripe, Object, deliver
 
 USD = 10**9
 WELCOME = 5 * USD
-
-
-@pytest.fixture
-def stripe(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
-    with running(settings, monkeypatch) as fake:
-        yield fake
 
 
 @pytest.fixture
@@ -198,7 +191,7 @@ def test_forged_stale_and_misshapen_events_are_refused(stripe: FakeStripe, alice
     assert now(topup) == ("open", 0)
 
 
-def test_without_secrets_nothing_is_believed(stripe: FakeStripe, alice: Person, settings):  # type: ignore[no-untyped-def]
+def test_without_secrets_nothing_is_believed(stripe: FakeStripe, alice: Person, settings):
     topup = begin(alice)
     settings.STRIPE_WEBHOOK_SECRET = []
     assert deliver(Story(stripe, topup).events[PAID], secret="") == 400

@@ -36,7 +36,7 @@ def test_take_pictures(browser: Browser, django_db_setup: None, capsys: pytest.C
                     page = visitor.open(shown, scheme=scheme, width=width)
                     height = min(page.evaluate("document.documentElement.scrollHeight"), HEIGHT_MAX)
                     clip = {"x": 0, "y": 0, "width": width, "height": height}
-                    page.screenshot(path=FOLDER / f"{shown}-{device}-{scheme}.png", full_page=True, clip=clip)  # type: ignore[arg-type]  # a TypedDict
+                    page.screenshot(path=FOLDER / f"{shown}-{device}-{scheme}.png", full_page=True, clip=clip)
                     page.close()
                     taken += 1
         visitor.close()

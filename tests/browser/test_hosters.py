@@ -98,7 +98,7 @@ def test_bob_registers_serves_earns_and_spends(
         assert answer.status_code == 200, answer.text
     page.goto("/hosters/portal")
     money = page.locator("#money")
-    customer = server.hoster.customer  # type: ignore[union-attr]
+    customer = server.hoster.customer
     earned_nanos = lifetime.of(customer).earned_nanos
     assert earned_nanos > 5_000_000
     expect(money.get_by_role("row", name=re.compile("Pending"))).to_contain_text(amounts.text(earned_nanos))

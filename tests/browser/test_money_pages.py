@@ -23,7 +23,7 @@ USD = 10**9
 
 
 @pytest.fixture
-def stripe(site: RunningGateway, settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:  # type: ignore[no-untyped-def]
+def stripe(site: RunningGateway, settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeStripe]:
     with running(settings, monkeypatch) as fake:
         settings.PUBLIC_URL = site.url
         yield fake
@@ -45,7 +45,7 @@ def test_alice_buys_credit_and_sees_it_arrive(stripe: FakeStripe, open_page: Cal
 
 def test_the_pages_of_money_fit_every_screen_and_have_no_barriers(
     stripe: FakeStripe, open_page: Callable[..., Page], settings, travel
-):  # type: ignore[no-untyped-def]
+):
     keys = settings.STRIPE_SECRET_KEY
     for day, screen in enumerate(SCREENS, 1):
         page = open_page(**screen)

@@ -51,7 +51,7 @@ def fits(page: Page, name: str) -> None:
         "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
     )
     if PICTURES:
-        screen = f"{page.viewport_size['width']}-{page.evaluate('matchMedia(`(prefers-color-scheme: dark)`).matches')}"  # type: ignore[index]
+        screen = f"{page.viewport_size['width']}-{page.evaluate('matchMedia(`(prefers-color-scheme: dark)`).matches')}"
         page.screenshot(path=Path(PICTURES) / f"{name}-{screen}.png", full_page=True)
     assert wide <= visible, f"{page.url} is {wide} wide on a screen of {visible}"
 

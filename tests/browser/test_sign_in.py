@@ -24,7 +24,7 @@ PICTURES = os.environ.get("PICTURES")  # a directory for screenshots, to look at
 def seen(page: Page, name: str) -> None:
     """It fits, light and dark, and axe finds nothing; no field says its label twice."""
     for scheme in SCHEMES:
-        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]  # a Literal
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             if PICTURES:

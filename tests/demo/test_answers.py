@@ -13,7 +13,7 @@ CANDIDATES = 27  # questions of which the one that fits the shape best is asked,
 
 
 def text_of(content: object) -> str:
-    return content if isinstance(content, str) else " ".join(part["text"] for part in content)  # type: ignore[attr-defined]
+    return content if isinstance(content, str) else " ".join(part["text"] for part in content)
 
 
 def test_a_dressed_question_of_the_bank_is_answered_right():

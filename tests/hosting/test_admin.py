@@ -72,7 +72,7 @@ def test_nothing_is_added_past_registration(admin: Client, path: str) -> None:
 # ------------------------------------------------------------------------------------------------- moderation
 
 
-def do(admin: Client, table: str, action: str, rows: list[int], **fields: str):  # type: ignore[no-untyped-def]
+def do(admin: Client, table: str, action: str, rows: list[int], **fields: str):
     data = {"action": action, "_selected_action": rows, **fields}
     return admin.post(f"/admin/hosting/{table}/", data, follow=True)
 

@@ -10,7 +10,7 @@ from tests import factories, fakes
 from tests.ports import ports
 
 
-def post(who: factories.Person, path: str, body: object = None):  # type: ignore[no-untyped-def]
+def post(who: factories.Person, path: str, body: object = None):
     return Client().post(path, body or {}, content_type="application/json", headers=who.headers)
 
 

@@ -125,7 +125,7 @@ def test_due_prices_come_once_however_often_the_job_runs(travel: Travel):
 # ---------------------------------------------------------------------------------------- with the linked key
 
 
-def post(who: factories.Person, offer: HostedModel, **body: object):  # type: ignore[no-untyped-def]
+def post(who: factories.Person, offer: HostedModel, **body: object):
     path = f"/v1/hosters/servers/{offer.server_id}/models/{offer.model_id}/price"
     return Client().post(path, body, content_type="application/json", headers=who.headers)
 

@@ -80,7 +80,7 @@ def test_a_jump_over_a_step_tells_the_highest_only():
     assert alice.customer.notices.get().facts["percent"] == 85
 
 
-def test_a_new_period_and_a_new_limit_are_told_anew(travel):  # type: ignore[no-untyped-def]
+def test_a_new_period_and_a_new_limit_are_told_anew(travel):
     alice = spender(period="day")
     spend(alice, 600_000)
     spend_notices.tell_all()
@@ -160,7 +160,7 @@ def test_a_redirect_is_not_followed(receiver: fakes.FakeServer):
         "https://user:secret@example.org/", "ftp://example.org/", "https://example.org:5432/", "https://2130706433/",
     ],
 )  # fmt: skip
-def test_a_webhook_leads_into_no_private_network(url: str, settings):  # type: ignore[no-untyped-def]
+def test_a_webhook_leads_into_no_private_network(url: str, settings):
     settings.ALLOW_PRIVATE_ADDRESSES = settings.ALLOW_HTTP_HOSTERS = False
     alice = factories.person()
     with pytest.raises(AddressRefused):
@@ -170,7 +170,7 @@ def test_a_webhook_leads_into_no_private_network(url: str, settings):  # type: i
     assert not Webhook.objects.filter(customer=alice.customer).exists()
 
 
-def test_the_guard_looks_again_when_it_sends(receiver: fakes.FakeServer, settings):  # type: ignore[no-untyped-def]
+def test_the_guard_looks_again_when_it_sends(receiver: fakes.FakeServer, settings):
     alice = factories.person()
     webhooks.keep(customer=alice.customer, url=receiver.base_url)
     webhooks.try_out(alice.customer)
@@ -192,4 +192,4 @@ def test_the_page_shows_the_secret_once_and_what_became_of_a_test(receiver: fake
     browser.post("/account/notices/stop")
     assert not Webhook.objects.filter(customer=alice.customer).exists()
     webhooks.try_out(alice.customer)
-    assert alice.customer.notices.last().hook_next_at is None  # type: ignore[union-attr]
+    assert alice.customer.notices.last().hook_next_at is None

@@ -174,7 +174,7 @@ class Auditor:
     def _admit(self, process: Process, wish: Application, known: Charge | None) -> Verdict:
         key = self.keys.get(wish.digest)
         if key is None:
-            return Verdict("unauthorized", None, None, 0, 0, 0, None, None)  # type: ignore[arg-type]
+            return Verdict("unauthorized", None, None, 0, 0, 0, None, None)
         account, customer = key.account, key.account.customer
 
         def refuse(status: str) -> Verdict:

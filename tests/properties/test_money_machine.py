@@ -639,7 +639,7 @@ class MoneyMachine(RuleBasedStateMachine):
             "", boot=process.boot, fee_bps=process.fee_bps, expiry_s=process.expiry_s, rows_max=1_000,
             queue_max=None, wait_s=1, give_back=lambda charge: None,
         )  # fmt: skip
-        assert finish(trip._admit(Cursor(), self.batch, again)) == expected  # type: ignore[arg-type]
+        assert finish(trip._admit(Cursor(), self.batch, again)) == expected
 
     def ending(
         self,
@@ -657,7 +657,7 @@ class MoneyMachine(RuleBasedStateMachine):
 
     def booked(self, batch: list[Ending]) -> list:
         trip = Settlement("", hold_s=self.hold_s, rows_max=1_000, wait_s=1)
-        return finish(trip._settle(Cursor(), batch, False))  # type: ignore[arg-type]
+        return finish(trip._settle(Cursor(), batch, False))
 
 
 def opened(**dispute: Any) -> str:
@@ -694,7 +694,7 @@ def give_back(batch: list[tuple[str, int, int]], *, at_our_loss: bool = False) -
 
 
 @pytest.fixture
-def clock(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:  # type: ignore[no-untyped-def]
+def clock(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The books' clock is what `set_clock` says, on this connection only; small payouts and many disputes."""
     settings.PAYOUT_MIN_NANOS = 1
     monkeypatch.setattr(disputes, "PER_DAY_MAX", 10**6)

@@ -16,7 +16,7 @@ OFFER = LiveOffer(
 
 
 def offer(server_id: int, **fields: object) -> LiveOffer:
-    return dataclasses.replace(OFFER, offer_id=server_id, server_id=server_id, **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(OFFER, offer_id=server_id, server_id=server_id, **fields)
 
 
 def call(**fields: object) -> wire.Call:

@@ -145,7 +145,7 @@ def _spoil(host: Host, random: Random, length_s: float) -> None:
         change = {"status": "probation", "trust": 0.7}
     elif kind < 0.42:
         host.spells.append(Spell(begins, begins + 0.3 * length_s, random.uniform(4, 8)))
-    host.offer = dataclasses.replace(host.offer, **change)  # type: ignore[arg-type]
+    host.offer = dataclasses.replace(host.offer, **change)
     if kind > 0.96:
         host.spells.append(Spell(begins, begins + 0.2 * length_s, math.inf))
 
@@ -189,7 +189,7 @@ class Engine:
     def __init__(self, world: "World") -> None:
         self.choosers = [
             chooser.Chooser(
-                world.catalogue, one, auto_max_price=0, attempts_max=ATTEMPTS_MAX, clock=world.clock,  # type: ignore[arg-type]
+                world.catalogue, one, auto_max_price=0, attempts_max=ATTEMPTS_MAX, clock=world.clock,
                 beta=world.chance.betavariate,
             )
             for one in world.loads
@@ -358,13 +358,13 @@ class World:
     def run(self, chooses: "Engine | Rival", requests: Iterable[Request]) -> None:
         """All requests to their end."""
         for request in requests:
-            self.after(request.at, lambda request=request: Course(self, chooses, request).begin())  # type: ignore[misc]
+            self.after(request.at, lambda request=request: Course(self, chooses, request).begin())
         for number, host in enumerate(self.hosts.values()):
-            self._every(LOOK_S, LOOK_S * number / len(self.hosts), lambda host=host: self._look(host))  # type: ignore[misc]
-            self._every(TEST_S, TEST_S * number / len(self.hosts), lambda host=host: self._test(host))  # type: ignore[misc]
+            self._every(LOOK_S, LOOK_S * number / len(self.hosts), lambda host=host: self._look(host))
+            self._every(TEST_S, TEST_S * number / len(self.hosts), lambda host=host: self._test(host))
             for spell in host.spells:
                 if spell.slowdown == math.inf:
-                    self.after(spell.begins, lambda host=host: self._die(host))  # type: ignore[misc]
+                    self.after(spell.begins, lambda host=host: self._die(host))
         self._every(REFRESH_S, REFRESH_S, self._refresh)
         self._every(60.0, 60.0, self._turn_minute)
         while self._events:
@@ -418,7 +418,7 @@ class World:
         change["trust"] = host.offer.trust + TRUST_WEIGHT * (right - host.offer.trust)
         if consistency.is_convicted(host.results, expected=None):
             change["status"] = "suspended"
-        host.offer = dataclasses.replace(host.offer, **change)  # type: ignore[arg-type]
+        host.offer = dataclasses.replace(host.offer, **change)
 
     def _die(self, host: Host) -> None:
         host.died += 1
@@ -579,7 +579,7 @@ def run_equals(servers: int, spells: list[Spell], seed: int, *, length_s: float)
 
 
 def compare(seeds: Sequence[int], **size: float) -> dict[str, list[Figures]]:
-    return {way.name: [run(way, seed, **size) for seed in seeds] for way in (Engine, *RIVALS)}  # type: ignore[arg-type]
+    return {way.name: [run(way, seed, **size) for seed in seeds] for way in (Engine, *RIVALS)}
 
 
 HEADER = f"{'':<32}{'good':>8}{'price':>8}{'p95 s':>8}{'failed':>8}{'goal':>8}"
@@ -646,11 +646,11 @@ def _set(name: str, value: float) -> None:
 def tune(seeds: Sequence[int], **size: float) -> None:
     """One constant after another, the others as they are."""
     print(HEADER)
-    print(row("as it is", Figures.over([run(Engine, seed, **size) for seed in seeds])))  # type: ignore[arg-type]
+    print(row("as it is", Figures.over([run(Engine, seed, **size) for seed in seeds])))
     for name, (_, values) in GRID.items():
         for value in values:
             with changed(**{name: value}):
-                runs = [run(Engine, seed, **size) for seed in seeds]  # type: ignore[arg-type]
+                runs = [run(Engine, seed, **size) for seed in seeds]
             mark = " *" if value == current(name) else ""
             print(row(f"{name} {value:g}{mark}", Figures.over(runs)), flush=True)
 

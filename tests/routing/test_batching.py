@@ -22,7 +22,7 @@ class Recorder(Batcher[int, str]):
         self.given: list[int] = []
         self.orphans: list[int] = []
 
-    async def _connected(self):  # type: ignore[no-untyped-def]
+    async def _connected(self):
         return None
 
     async def _disconnect(self, error: psycopg.Error) -> None:
@@ -44,7 +44,7 @@ class Recorder(Batcher[int, str]):
         self.orphans.append(row)
 
 
-def run(scenario) -> None:  # type: ignore[no-untyped-def]
+def run(scenario) -> None:
     asyncio.run(asyncio.wait_for(scenario, 20))
 
 

@@ -454,7 +454,7 @@ def test_a_route_that_a_model_does_not_have_is_the_callers_mistake_and_harms_no_
     alice = factories.person()
     chat = fakes.model()
 
-    async def script(request: fakes.Request):  # type: ignore[no-untyped-def]
+    async def script(request: fakes.Request):
         async for piece in (fakes.plain(404, {}) if "embeddings" in request.path else chat)(request):
             yield piece
 

@@ -196,7 +196,7 @@ CASES = [
 
 
 @pytest.fixture(scope="module")
-def strict(gateway: RunningGateway, django_db_blocker) -> Iterator[RunningGateway]:  # type: ignore[no-untyped-def]
+def strict(gateway: RunningGateway, django_db_blocker) -> Iterator[RunningGateway]:
     """A gateway with small limits; the usual one begins before, so that it does not get them too."""
     with django_db_blocker.unblock(), RunningGateway(**LIMITS) as running:
         yield running

@@ -58,9 +58,9 @@ def test_tools_streamed_and_not(gateway: RunningGateway):
     server = fakes.FakeServer(fakes.plain(200, whole))
     _, offer = factories.server(server.base_url)
     ask = client(gateway, alice.key).chat.completions
-    answer = ask.create(model=offer.model_id, messages=MESSAGES, tools=[WEATHER])  # type: ignore[list-item]
+    answer = ask.create(model=offer.model_id, messages=MESSAGES, tools=[WEATHER])
     assert answer.choices[0].message.tool_calls
-    assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"  # type: ignore[union-attr]
+    assert answer.choices[0].message.tool_calls[0].function.name == "get_weather"
     assert server.asked[-1].body["tools"] == [WEATHER]
 
     first = {"index": 0, "id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": ""}}
@@ -70,7 +70,7 @@ def test_tools_streamed_and_not(gateway: RunningGateway):
         + [fakes.sse(fakes.chunk({}, "tool_calls")), fakes.sse(b"[DONE]")]
     )
     arguments = ""
-    for chunk in ask.create(model=offer.model_id, messages=MESSAGES, tools=[WEATHER], stream=True):  # type: ignore[list-item]
+    for chunk in ask.create(model=offer.model_id, messages=MESSAGES, tools=[WEATHER], stream=True):
         for part in chunk.choices[0].delta.tool_calls or []:
             arguments += (part.function and part.function.arguments) or ""
     assert arguments == '{"city": "Paris"}'

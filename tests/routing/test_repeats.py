@@ -216,7 +216,7 @@ def test_the_official_client_repeats_with_its_own_key(
     client = OpenAI(api_key=alice.key, base_url=f"{gateway.url}/v1")
     headers = {"Idempotency-Key": "from-the-client"}
     ask = {"model": offer.model_id, "messages": ASK["messages"], "extra_headers": headers}
-    first, second = (client.chat.completions.create(**ask) for _ in range(2))  # type: ignore[call-overload]
+    first, second = (client.chat.completions.create(**ask) for _ in range(2))
     assert first.id == second.id
     assert len(server.asked) == 1
 

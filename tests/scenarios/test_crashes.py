@@ -27,7 +27,7 @@ def test_dsn() -> str:
     return make_conninfo(**{name: parameters[name] for name in names if parameters.get(name)})
 
 
-test_dsn.__test__ = False  # type: ignore[attr-defined]
+test_dsn.__test__ = False
 
 
 def seen_by_client(url: str, who: factories.Person, model: str, *, stream: bool, key: str = "") -> bool:

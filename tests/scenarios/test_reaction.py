@@ -14,7 +14,7 @@ from tests.scenarios.processes import gateway_process
 from tests.scenarios.test_crashes import test_dsn
 
 pytestmark = pytest.mark.slow
-test_dsn.__test__ = False  # type: ignore[attr-defined]
+test_dsn.__test__ = False
 
 
 class Watched:

@@ -87,7 +87,7 @@ def test_ten_thousand_due_charges_are_each_released_once_within_a_minute(
 
     for owner, _ in hosters:
         account = LedgerAccount.objects.get(kind="customer", customer=owner.customer)
-        assert account.posted_nanos - before[owner.customer.pk] == MINUTES * CHARGES_EACH * 80  # type: ignore[operator]
+        assert account.posted_nanos - before[owner.customer.pk] == MINUTES * CHARGES_EACH * 80
     released = Transfer.objects.filter(kind="release", debit__in=pending)
     assert released.count() == len(set(released.values_list("pk", flat=True)))
     assert sum(released.values_list("amount_nanos", flat=True)) == HOSTERS * MINUTES * CHARGES_EACH * 80
