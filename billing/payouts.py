@@ -37,10 +37,12 @@ def ask(
     method: str,
     destination: str = "",
     may_replace: bool = True,
+    once: uuid.UUID | None = None,
 ) -> Payout:
     """Reserve earned money for a payout; raises PayoutRefused.
 
     may_replace: a destination other than the kept one is taken; a key alone must not redirect payouts.
+    once: whoever asks with it again, such as a form that is sent twice, is given the same payout.
 
     destination: an address of the method; empty for the one that is kept. What is given is kept for the next time.
     Approved at once when it is small enough (PAYOUT_AUTO_MAX_NANOS) and the last one of this method, to the same
@@ -51,6 +53,12 @@ def ask(
     if method == PayoutDestination.Method.STRIPE and amount_nanos % money.NANOS_PER_CENT:
         raise PayoutRefused("Stripe pays whole cents.")
     with transaction.atomic():
+        # The row lock lets this customer's wishes come one by one, so that a repeated one finds the first.
+        Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
+        if once is not None and (asked_before := Payout.objects.filter(pk=once).first()):
+            if asked_before.customer_id != customer.pk:
+                raise PayoutRefused("Load the page anew, and ask again.")
+            return asked_before
         kept = keep_destination(
             customer=customer, method=method, destination=destination, may_replace=may_replace
         )
@@ -63,6 +71,7 @@ def ask(
             waits_for=waits_for,
             state=Payout.State.REQUESTED if waits_for else Payout.State.APPROVED,
         )
+        payout.pk = once or payout.pk
         payout.sealed = _seal(payout, unseal_destination(kept))
         if not ledger.reserve_payout(payout=payout.pk, customer=customer, amount_nanos=amount_nanos):
             raise PayoutRefused(

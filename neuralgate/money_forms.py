@@ -1,5 +1,6 @@
 """The forms by which people move money: dollars on the page, nanodollars inside."""
 
+import uuid
 from typing import Any
 
 from django import forms
@@ -43,6 +44,7 @@ class RechargeForm(forms.Form):
 class PayoutForm(forms.Form):
     """The keyword arguments of `payouts.ask`, without the customer."""
 
+    once = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
     amount_nanos = UsdField(label="Amount in USD")
     method = forms.ChoiceField(choices=PayoutDestination.Method.choices)
     destination = forms.CharField(

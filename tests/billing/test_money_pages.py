@@ -1,5 +1,8 @@
 """The pages of credit and payouts: what they say, what they do once, and what a stranger cannot see."""
 
+import re
+import uuid
+
 import pytest
 from django.test import Client
 
@@ -8,10 +11,17 @@ from billing.models import PayoutDestination, Recharge
 from tests import factories
 from tests.accounts.test_pages import signed_in, text
 from tests.billing.test_payouts import USD, ask
+from tests.billing.test_tasks import at_once
 from tests.factories import Person
 from tests.fake_stripe import DECLINED, FakeStripe, deliver
 
+ASKED = {"amount_nanos": "20", "method": "paypal", "destination": "bob@example.org"}
 FORM = {"enabled": "on", "below_nanos": "5", "amount_nanos": "20", "month_max_nanos": "100"}
+
+
+def once_of(page: str) -> str:
+    (found,) = re.findall(r'name="once" value="([^"]+)"', page)
+    return found
 
 
 @pytest.fixture
@@ -85,11 +95,25 @@ def test_carol_sees_neither_alices_purchase_nor_bobs_payout(stripe: FakeStripe, 
     assert payout.state == "requested"
 
 
+def test_a_form_that_is_sent_twice_asks_for_one_payout(bob: Person):
+    client = signed_in(bob)
+    sent = {**ASKED, "once": once_of(text(client, "/hosters/payouts"))}
+    answers = at_once(lambda: signed_in(bob).post("/hosters/payouts", sent).status_code, times=4)
+    assert answers == [302] * 4
+    payout = bob.customer.payouts.get()
+    assert bob.account.earned_nanos == 60 * USD
+    assert once_of(text(client, "/hosters/payouts")) != sent["once"], "another payout can be asked for"
+    carol = factories.hoster("carol")[0]
+    page = signed_in(carol).post("/hosters/payouts", sent).content.decode()
+    assert "Load the page anew" in page
+    assert str(payout.customer.user.email) not in page
+    assert carol.customer.payouts.count() == 0
+
+
 def test_a_payout_is_asked_for_shown_and_cancelled(bob: Person):
     client = signed_in(bob)
     assert "$80.00" in text(client, "/hosters/payouts")
-    asked = {"amount_nanos": "20", "method": "paypal", "destination": "bob@example.org"}
-    client.post("/hosters/payouts", asked)
+    client.post("/hosters/payouts", {**ASKED, "once": once_of(text(client, "/hosters/payouts"))})
     page = text(client, "/hosters/payouts")
     payout = bob.customer.payouts.get()
     for words in ("waits for approval", payouts.FIRST, f"by {payout.due_on.isoformat()}", "exactly $60.00"):
@@ -110,7 +134,7 @@ def test_a_payout_is_asked_for_shown_and_cancelled(bob: Person):
     ],
 )
 def test_a_payout_that_cannot_be_is_explained(fields: dict[str, str], words: str, bob: Person):
-    asked = {"amount_nanos": "20", "method": "paypal", "destination": "bob@example.org", **fields}
+    asked = {**ASKED, "once": str(uuid.uuid4()), **fields}
     assert words in signed_in(bob).post("/hosters/payouts", asked).content.decode()
     assert bob.customer.payouts.count() == 0
 
@@ -126,7 +150,8 @@ def test_connecting_with_stripe_and_being_paid_by_it(stripe: FakeStripe, bob: Pe
     account.update(capabilities={"transfers": "active"}, payouts_enabled=True)
     client.get("/hosters/payouts/stripe")
     assert '<span class="badge good">connected</span>' in text(client, "/hosters/payouts")
-    client.post("/hosters/payouts", {"amount_nanos": "20", "method": "stripe"})
+    once = once_of(text(client, "/hosters/payouts"))
+    client.post("/hosters/payouts", {"amount_nanos": "20", "method": "stripe", "once": once})
     assert bob.customer.payouts.get().method == "stripe"
 
 
