@@ -2,12 +2,15 @@
 // Without this script both are reached by scrolling sideways.
 
 function label(table) {
-  const names = [...table.querySelectorAll("thead th")].map((head) => head.dataset.name ?? head.textContent.trim());
-  const plain = [...table.rows].every((row) => row.closest("tfoot") || row.cells.length === names.length);
-  if (!names.length || !plain) return; // spanning cells have no one column
-  for (const row of table.tBodies[0]?.rows ?? []) {
+  const names = [...table.querySelectorAll("thead th")].map((head) => head.textContent.trim());
+  const rows = [...table.rows].filter((row) => row.parentElement.tagName !== "THEAD");
+  const whole = (row) => row.cells.length === names.length; // a spanning cell has no one column
+  if (!names.length || !rows.every((row) => whole(row) || row.parentElement.tagName === "TFOOT")) return;
+  for (const row of rows.filter(whole)) {
+    row.classList.add("cells");
     [...row.cells].forEach((cell, index) => {
       if (cell.scope !== "row") cell.dataset.name = names[index];
+      if (!cell.textContent.trim() && !cell.children.length) cell.classList.add("blank");
     });
   }
   table.classList.add("named");
