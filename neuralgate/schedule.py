@@ -54,6 +54,11 @@ def jobs() -> tuple[Job, ...]:
             {"tables": ["billing_charge", "routing_inferencerequest"]},
         ),
         Job(
+            "accounts.tasks.forget_sessions",
+            HOUR_S,
+            "Browsers that were signed in, or began to join, longer ago than a session lives.",
+        ),
+        Job(
             "billing.tasks.forget_rate_windows",
             HOUR_S,
             "Counters of minutes and days that no limit looks at any more.",

@@ -1,5 +1,6 @@
 """Who may come in, and what a stranger can find out at the door."""
 
+import datetime as dt
 import os
 import re
 import statistics
@@ -14,10 +15,13 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import TOTP
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from accounts.models import User
+from accounts.tasks import forget_sessions
 from neuralgate import idle
 from tests import factories, staff
 
@@ -177,6 +181,22 @@ def test_carol_neither_sees_nor_ends_alices_session():
     assert "Alice's browser" not in own.get("/accounts/sessions/").content.decode().replace("&#x27;", "'")
     own.post("/accounts/sessions/")
     assert hers.get("/account").status_code == 200
+
+
+def test_sessions_that_expired_are_forgotten_and_so_are_their_browsers():
+    user, old, new = resident(), Client(), Client()
+    for client in (old, new):
+        sign_in(user.email, client=client)
+    assert UserSession.objects.filter(user=user).count() == 2
+    gone = old.session.session_key
+    Session.objects.filter(pk=gone).update(expire_date=timezone.now() - dt.timedelta(seconds=1))
+    assert forget_sessions() >= 1
+    assert not Session.objects.filter(pk=gone).exists()
+    (left,) = UserSession.objects.filter(user=user)
+    assert left.session_key == new.session.session_key
+    assert new.get("/account").status_code == 200
+    forget_sessions()
+    assert new.get("/account").status_code == 200
 
 
 def test_an_operator_ends_a_session():
