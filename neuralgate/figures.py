@@ -187,7 +187,7 @@ def _jobs() -> Iterator[Reading]:
     for run in runs():
         if run.name not in oldest or oldest[run.name].age < run.age:
             oldest[run.name] = run
-    for name, run in oldest.items():
+    for name, run in sorted(oldest.items()):
         yield "task_age_seconds", name, run.age.total_seconds()
         yield "task_late", name, run.is_late
 

@@ -119,6 +119,12 @@ def test_the_token_opens_it_for_reading_and_nobody_keeps_the_answer():
         assert Client().post("/metrics", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 405
 
 
+def test_prometheus_is_not_sent_to_https():
+    with override_settings(SECURE_SSL_REDIRECT=True):
+        assert ask().status_code == 200
+        assert Client().get("/status").status_code == 301
+
+
 def test_who_asks_for_openmetrics_gets_it():
     answer = ask(HTTP_ACCEPT="application/openmetrics-text; version=1.0.0")
     assert answer["Content-Type"].startswith("application/openmetrics-text")
