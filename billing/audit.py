@@ -8,10 +8,25 @@ from django.db.backends.utils import CursorWrapper
 
 from billing import case_invariants, invariants, snapshots, statement_invariants
 from billing.invariants import Invariant
+from billing.models import LedgerAccount
 
 INVARIANTS = (*invariants.INVARIANTS, *case_invariants.INVARIANTS, *statement_invariants.INVARIANTS)
 STATEMENT_TIMEOUT_S = 600
 ROWS_MAX = 1_000  # differences of one invariant that are brought back
+
+SUMS = """
+-- every transfer, twice, as the invariants do. The customers' sum is that of the balances they spend from, so that the
+-- whole adds up to zero only where those are right.
+WITH moved AS (
+    SELECT account, sum(amount) AS amount
+      FROM (SELECT credit_id, sum(amount_nanos) FROM billing_transfer GROUP BY 1
+            UNION ALL
+            SELECT debit_id, -sum(amount_nanos) FROM billing_transfer GROUP BY 1) AS side (account, amount)
+     GROUP BY account
+)
+SELECT a.kind, coalesce(sum(coalesce(a.posted_nanos, m.amount)), 0)::bigint
+  FROM billing_ledgeraccount a LEFT JOIN moved m ON m.account = a.id GROUP BY a.kind
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +64,9 @@ def differences(cursor: CursorWrapper, invariants: Sequence[Invariant]) -> list[
             Difference(invariant.name, subject, detail) for subject, detail in cursor.fetchmany(ROWS_MAX)
         ]
     return found
+
+
+def sums(cursor: CursorWrapper) -> dict[str, int]:
+    """What the accounts of each kind hold together, in nanodollars: all kinds, and they add up to zero."""
+    cursor.execute(SUMS)
+    return dict.fromkeys(LedgerAccount.Kind.values, 0) | dict(cursor.fetchall())

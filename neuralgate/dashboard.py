@@ -16,11 +16,12 @@ from django.utils import timezone
 
 from billing import money
 from neuralgate import waiting
-from neuralgate.lateness import Late, late_jobs
+from neuralgate.lateness import late_jobs
 from neuralgate.probes import CLOCK_SKEW_MAX_S
 
 DAYS = 30
 ERROR_HOURS = 6
+AUDITS_MISSED_MAX = 3  # runs of the audit that may be missing
 REMEMBERED_S = 3_600  # how long the sums of past days are kept
 
 DAY_SUMS = """
@@ -96,7 +97,7 @@ class State:
 
     @property
     def audit_is_late(self) -> bool:
-        return self.audited_at is None or _age_s(self.audited_at) > 3 * settings.AUDIT_EVERY_S
+        return self.audited_at is None or _age_s(self.audited_at) > AUDITS_MISSED_MAX * settings.AUDIT_EVERY_S
 
     @property
     def clocks_differ(self) -> bool:
@@ -107,7 +108,6 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's callback: what templates/admin/index.html shows."""
     listed = days(timezone.now().date())
     hours = errors()
-    late: list[Late] = late_jobs()
     return {
         **context,
         "title": "Dashboard",
@@ -125,8 +125,8 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         ),
         "error_hours": ERROR_HOURS,
         "state": state(),
-        "late_jobs": late,
-        "waiting": [ask() for ask in waiting.QUEUE],
+        "late_jobs": late_jobs(),
+        "waiting": [ask() for ask in waiting.QUEUE.values()],
     }
 
 

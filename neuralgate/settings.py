@@ -182,7 +182,7 @@ _hosts = {_public.hostname or "localhost", "127.0.0.1", "localhost", "[::1]"}
 ALLOWED_HOSTS = words("ALLOWED_HOSTS", ",".join(sorted(_hosts)))
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^healthz$", r"^readyz$"]
+SECURE_REDIRECT_EXEMPT = [r"^v1/", r"^healthz$", r"^readyz$", r"^metrics$"]
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
@@ -196,6 +196,11 @@ SESSION_COOKIE_HTTPONLY = True
 STAFF_IDLE_S = number("STAFF_IDLE_S", 1_800, low=60)  # after so long without a request staff are signed out
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0, low=0)  # how many of our own proxies append to X-Forwarded-For
+METRICS_TOKEN = text("METRICS_TOKEN")  # who has it reads /metrics; empty: nobody does
+if METRICS_TOKEN and len(METRICS_TOKEN) < SECRET_CHARS_MIN:
+    raise SystemExit(
+        f"METRICS_TOKEN must have at least {SECRET_CHARS_MIN} characters; leave it empty to have no /metrics."
+    )
 
 # ------------------------------------------------------------------------------------------------ application
 INSTALLED_APPS = [

@@ -14,6 +14,7 @@ from neuralgate import (
     join_pages,
     key_pages,
     manual_pages,
+    metrics,
     notice_pages,
     pages,
     payout_pages,
@@ -31,6 +32,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url="/static/img/logo.svg")),  # for pages that name no icon
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
+    path("metrics", metrics.metrics),
     # ---------------------------------------------------------------------- pages; hosters' are in hosting.urls
     path("", public_pages.landing, name="landing"),
     path("live", public_pages.live, name="live"),

@@ -1,4 +1,6 @@
-"""What waits for a person, for the dashboard: one line for each kind. Add a function to QUEUE for another one."""
+"""What waits for a person, for the dashboard: one line for each kind, and for /metrics, where the
+kind is a label. Add a function to QUEUE for another one.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +52,14 @@ def payouts() -> Waiting:
     )
 
 
-QUEUE: tuple[Callable[[], Waiting], ...] = (disputed, payouts, answers, restricted, retests, unverified)
+QUEUE: dict[str, Callable[[], Waiting]] = {
+    "disputes": disputed,
+    "payouts": payouts,
+    "answers": answers,
+    "restricted_hosters": restricted,
+    "retests": retests,
+    "unverified_servers": unverified,
+}
 
 
 def _queue(section: str) -> str:

@@ -1,7 +1,7 @@
 """Invariants between requests, hourly sums and the books, in the form of `billing.invariants`; and what was found."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.utils import timezone
 
@@ -72,8 +72,15 @@ REQUESTS = Invariant(
 INVARIANTS = (USAGE_HOURS, OFFER_HOURS, REQUESTS)
 
 
-def keep(started_at: dt.datetime, differences: Sequence[Difference]) -> AuditRun:
-    """Write down what a run found, for the dashboard, and forget the runs of more than a month ago."""
+def keep(
+    started_at: dt.datetime, differences: Sequence[Difference], sums: Mapping[str, int] | None = None
+) -> AuditRun:
+    """Write down what a run found, for the dashboard and /metrics; forget the runs of more than a month ago.
+
+    sums: nanodollars by kind of account (`billing.audit.sums`).
+    """
     AuditRun.objects.filter(finished_at__lt=timezone.now() - RUNS_KEPT).delete()
     found = [str(difference) for difference in differences[:FOUND_KEPT_MAX]]
-    return AuditRun.objects.create(started_at=started_at, differences=len(differences), found=found)
+    return AuditRun.objects.create(
+        started_at=started_at, differences=len(differences), found=found, sums=dict(sums or {})
+    )

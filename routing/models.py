@@ -158,6 +158,7 @@ class AuditRun(models.Model):
     finished_at = models.DateTimeField(db_default=Now())
     differences = models.IntegerField(help_text="rows that break an invariant; 0: the books are sound")
     found = ArrayField(models.TextField(), help_text="the first of them, in words")
+    sums = models.JSONField(default=dict, help_text="nanodollars by kind of ledger account; together zero")
 
     class Meta:
         constraints = [

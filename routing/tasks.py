@@ -69,9 +69,10 @@ def audit_ledger() -> int:
     started_at = timezone.now()
     with books.snapshot() as cursor:
         differences = books.differences(cursor, (*books.INVARIANTS, *requests.INVARIANTS))
+        sums = books.sums(cursor)
     for difference in differences:
         log.error("books.differ", difference=str(difference))
-    requests.keep(started_at, differences)
+    requests.keep(started_at, differences, sums)
     return len(differences)
 
 

@@ -196,7 +196,7 @@ def test_the_queue_shows_evidence_and_its_buttons_ask_for_a_reason():
 
 
 def test_another_kind_of_waiting_is_one_function_more(monkeypatch: pytest.MonkeyPatch):
-    more = (*waiting.QUEUE, lambda: waiting.Waiting("Disputes", 4_321, "/admin/disputes"))
+    more = {**waiting.QUEUE, "cases": lambda: waiting.Waiting("Disputes", 4_321, "/admin/disputes")}
     monkeypatch.setattr(waiting, "QUEUE", more)
     page = signed_in().get("/admin/").content.decode()
     assert 'href="/admin/disputes">Disputes</a> <strong>4,321' in page

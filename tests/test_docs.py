@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from django.conf import settings
 from django.core.management import get_commands
 from django.test import Client
@@ -20,7 +21,7 @@ from billing import audit as books
 from billing import disputes, invariants, ledger, payouts
 from billing.models import Charge, Debt, Dispute, LedgerAccount, Maturity, SpendWindow, Transfer
 from hosting.models import HostedModel
-from neuralgate import schedule
+from neuralgate import metrics, schedule
 from routing import audit as requests
 from routing import export, statement_csv
 from routing.models import InferenceRequest
@@ -551,3 +552,25 @@ def test_a_wrong_digit_is_noticed(travel: Callable[[dt.timedelta], None]):
     body = dict(EXAMPLES)["served"].replace("fee 20,000", "fee 20,001")
     with pytest.raises(AssertionError, match="fee is 20000"):
         Example(travel).run(body)
+
+
+# -------------------------------------------------------------------------------------------------- metrics
+
+
+def test_the_table_of_metrics_is_that_of_the_code():
+    rows = [(row[0].strip("`"), row[1].strip("`")) for row in cells("docs/operations.md", "## Metrics")]
+    assert rows == [(metrics.PREFIX + one.name, one.label or "") for one in metrics.FIGURES]
+
+
+def test_what_is_to_be_pasted_into_prometheus_speaks_of_figures_that_are_there():
+    scraped, alerts = (yaml.safe_load(body) for _, body in fences(DOCS / "operations.md", "yaml"))
+    assert [job["job_name"] for job in scraped["scrape_configs"]] == ["neuralgate"]
+    labels = {metrics.PREFIX + one.name: one.label for one in metrics.FIGURES}
+    rules = [rule for group in alerts["groups"] for rule in group["rules"]]
+    assert len({rule["alert"] for rule in rules}) == len(rules)
+    for rule in rules:
+        assert set(rule) <= {"alert", "expr", "for", "labels"}
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        for name, label in re.findall(r"(neuralgate_\w+)(?:\{(\w+)=)?", rule["expr"]):
+            assert name in labels, rule["alert"]
+            assert label in {"", labels[name]}, rule["alert"]

@@ -1,7 +1,10 @@
 """`.env.example` lists every setting, with the default that the code has."""
 
 import ast
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,16 @@ def test_a_wrong_value_is_one_plain_sentence(reader: str, value: str, monkeypatc
     monkeypatch.setenv("A_SETTING", value)
     with pytest.raises(SystemExit, match=r"^A_SETTING must be .*, not '"):
         getattr(settings, reader)("A_SETTING", 0)
+
+
+def test_a_token_for_metrics_that_could_be_guessed_is_refused():
+    environment = {**os.environ, "METRICS_TOKEN": "short"}
+    made = subprocess.run(
+        [sys.executable, "-c", "import neuralgate.settings"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 1
+    assert made.stderr.startswith("METRICS_TOKEN must have at least 40 characters")

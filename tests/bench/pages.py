@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 DATA_DIR = ROOT / "data" / "bench-pages"
 QUERIES_MAX, SERVER_MS_MAX = 15, 100
 VISITS = 5
+TOKEN = "t" * 40  # for /metrics
 API = (  # (path, who): what programs read of the same tables
     *(("/v1/usage", "alice"), ("/v1/usage/tokens?days=60&interval=day", "alice")),
     *(
@@ -59,7 +60,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update(
         DATA_DIR=str(DATA_DIR), DATABASE_URL="", LOG_LEVEL="ERROR", DJANGO_SETTINGS_MODULE="neuralgate.settings",
-        CELERY_BROKER_URL="memory://", EMAIL_HOST="",
+        CELERY_BROKER_URL="memory://", EMAIL_HOST="", METRICS_TOKEN=TOKEN,
     )  # fmt: skip
     from neuralgate import embedded
 
@@ -88,6 +89,8 @@ def main() -> int:
 def measure(requests: int, only: str, keep: bool) -> list[Cost]:
     """Fill the database, then visit every page."""
     import pickle
+
+    from django.test import Client
 
     from tests import site
     from tests.bench import history
@@ -120,6 +123,9 @@ def measure(requests: int, only: str, keep: bool) -> list[Cost]:
                     lambda client=client, path=path, person=person: client.get(path, headers=person.headers),
                 )
             )
+    if only in "/metrics":
+        operator = Client(headers={"Authorization": f"Bearer {TOKEN}"})
+        found.append(cost("/metrics", "operator", lambda: operator.get("/metrics")))
     return found
 
 

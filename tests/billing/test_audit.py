@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from billing import audit as books
 from billing import invariants as inv
 from billing import ledger
+from billing.models import LedgerAccount
 from routing import audit as requests
 from tests import bookings, factories
 from tests.routing.test_usage_api import address
@@ -460,3 +461,15 @@ def test_the_command_fails_and_names_the_rows_otherwise(monkeypatch: pytest.Monk
 def test_the_audit_cannot_change_anything():
     with pytest.raises(Exception, match="read-only transaction"), books.snapshot() as cursor:
         cursor.execute("UPDATE billing_ledgeraccount SET posted_nanos = 0")
+
+
+def test_the_sums_by_kind_of_account_add_up_to_zero_only_while_stored_balances_are_right(scene: Scene):
+    with transaction.atomic(), connection.cursor() as cursor:
+        sound = books.sums(cursor)
+        cursor.execute(
+            "UPDATE billing_ledgeraccount SET posted_nanos = posted_nanos + 1 WHERE id = %s", [scene.account]
+        )
+        forged = books.sums(cursor)
+        transaction.set_rollback(True)
+    assert set(sound) == set(LedgerAccount.Kind.values)
+    assert (sum(sound.values()), sum(forged.values())) == (0, 1)

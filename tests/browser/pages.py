@@ -17,6 +17,7 @@ NO_PAGES = {
     "favicon.ico": "a picture",
     "healthz": "for machines",
     "readyz": "for machines",
+    "metrics": "for machines",
     "live": "a part of the landing page",
     "admin": "leads to admin/",
     "account/requests.csv": "a file",
