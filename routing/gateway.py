@@ -29,7 +29,7 @@ from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
 from routing.relay import Relay, Ticket, explained
-from routing.repeats import Attempt, Lost, Repeats, Replay
+from routing.repeats import Lease, Lost, Repeats, Replay
 from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
 from routing.upstream import HOP_HEADER as HOP
@@ -213,13 +213,11 @@ class Gateway:
             await delivery.whole(claim.status, claim.body, [(REPLAYED_HEADER, b"true")])
             return
         try:
-            await self._answer(
-                asked._replace(attempt=claim), receive, headers, delivery, explain=head.explain
-            )
+            await self._answer(asked._replace(lease=claim), receive, headers, delivery, explain=head.explain)
         finally:
             claim.end()
 
-    async def _claim(self, name: str, route: str, asked: "Asked", body: bytes) -> Attempt | Replay:
+    async def _claim(self, name: str, route: str, asked: "Asked", body: bytes) -> Lease | Replay:
         verdict = await self._authenticate(asked.digest)
         return await self._repeats.claim(
             customer=verdict.customer,
@@ -242,10 +240,10 @@ class Gateway:
         headers[0] = request_id(ticket.charge)
         reach("admitted", crash_at)
         relay = Relay(
-            self._traffic, call, ticket, delivery, self._end_user, explain=explain, attempt=asked.attempt
+            self._traffic, call, ticket, delivery, self._end_user, explain=explain, lease=asked.lease
         )
         # An answer that is kept for a repetition is finished even when its client has gone.
-        watcher = Watcher(receive, relay, deaf=asked.attempt is not None and not call.stream)
+        watcher = Watcher(receive, relay, deaf=asked.lease is not None and not call.stream)
         self._in_flight += 1
         try:
             await relay.run()
@@ -309,8 +307,8 @@ class Gateway:
             ]
         if problem := admission.refusal(verdict, now_s=now_s):
             raise ApiError(problem)
-        if asked.attempt is not None:
-            await self._bind(asked.attempt, application.charge)
+        if asked.lease is not None:
+            await self._bind(asked.lease, application.charge)
         return Ticket(
             charge=application.charge,
             customer=verdict.customer,
@@ -326,9 +324,9 @@ class Gateway:
             return self._chooser.choose_target(asked.call, asked.target, self._config.test_price_max)
         return self._chooser.choose(asked.call, asked.seed, tried=tried)
 
-    async def _bind(self, attempt: Attempt, charge: str) -> None:
+    async def _bind(self, lease: Lease, charge: str) -> None:
         try:
-            await attempt.bind(charge)
+            await lease.bind(charge)
         except (Lost, Full, Unreachable) as error:
             self._settlement.give_back(charge)
             running = isinstance(error, Lost)
@@ -363,14 +361,14 @@ class Gateway:
 class Asked(NamedTuple):
     """A call with what its choice depends on. target: the one server that a test of ours is for.
 
-    attempt: the right to be served under an Idempotency-Key.
+    lease: the right to be served under an Idempotency-Key.
     """
 
     call: Call
     digest: bytes
     seed: int
     target: int | None
-    attempt: Attempt | None = None
+    lease: Lease | None = None
 
 
 class ClientGone(Exception):

@@ -24,7 +24,7 @@ from routing.chooser import Choice
 from routing.crashpoints import reach
 from routing.delivery import Delivery
 from routing.metering import Meter
-from routing.repeats import Attempt, Lost
+from routing.repeats import Lease, Lost
 from routing.settlement import Ending, Receipt
 from routing.traffic import Traffic
 from routing.upstream import Answer, Failure, Refused
@@ -81,12 +81,12 @@ class Relay:
         end_user: Callable[..., str],
         *,
         explain: bool = False,
-        attempt: Attempt | None = None,
+        lease: Lease | None = None,
         before: "Relay | None" = None,
     ) -> None:
         """explain: the answer says why its server was chosen. before: the relay whose servers all failed before.
 
-        attempt: the request has an Idempotency-Key; a whole answer is kept before it is booked.
+        lease: the request has an Idempotency-Key; a whole answer is kept before it is booked.
         """
         self._traffic = traffic
         self._call = call
@@ -96,7 +96,7 @@ class Relay:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._explain = explain
-        self._repeat = attempt
+        self._lease = lease
         self._started_at: float = before._started_at if before else self._loop.time()
         self._meter = Meter(call)
         self._position = 0  # of the server that is asked now, from 1
@@ -134,7 +134,7 @@ class Relay:
             self._delivery,
             self._end_user,
             explain=self._explain,
-            attempt=self._repeat,
+            lease=self._lease,
             before=self,
         )
 
@@ -435,7 +435,7 @@ class Relay:
         input_tokens, output_tokens = self._tokens(offer, complete=True)
         usage = self._usage_block(input_tokens, output_tokens)
         whole = b"" if self._call.stream else orjson.dumps({**self._shell, "usage": usage, **self._why()})
-        if whole and self._repeat is not None and not await self._is_kept(self._repeat, whole):
+        if whole and self._lease is not None and not await self._is_kept(self._lease, whole):
             return
         reach("settle_begin", self._traffic.crash_at)
         future = self._book(
@@ -470,10 +470,10 @@ class Relay:
             await self._delivery.whole(200, whole)
         reach("last_bytes_sent", self._traffic.crash_at)
 
-    async def _is_kept(self, attempt: Attempt, answer: bytes) -> bool:
+    async def _is_kept(self, lease: Lease, answer: bytes) -> bool:
         """What could not be given again is not booked either."""
         try:
-            await attempt.keep(answer)
+            await lease.keep(answer)
         except (Lost, Full, Unreachable):
             self._book(quote=0, outcome="platform_fault")
             await self._delivery.fail(envelope.UNAVAILABLE)

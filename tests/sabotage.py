@@ -179,7 +179,7 @@ DEFECTS = {
         "tests/billing/test_payouts.py::test_a_paid_one_does_not_fail_it_comes_back",
     ),
     "an_answer_is_not_kept": one(
-        "routing.relay", "if whole and self._repeat is not None and", "if False and self._repeat is not None and",
+        "routing.relay", "if whole and self._lease is not None and", "if False and self._lease is not None and",
         REPEATING + "test_the_second_request_gets_the_first_ones_answer_for_nothing",
     ),
     "what_a_dead_process_held_stays": one(
