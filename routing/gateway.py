@@ -21,14 +21,14 @@ from billing import idempotency_key
 from hosting import targets
 from hosting.offers import LiveOffer
 from routing import admission, wire
-from routing.admission import Admission, Verdict
+from routing.admission import Admission, Ticket, Verdict
 from routing.batching import Full, Unreachable
 from routing.chooser import Choice, Chooser, NobodyFits
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
-from routing.relay import Relay, Ticket, explained
+from routing.relay import Relay, explained
 from routing.repeats import Lease, Lost, Repeats, Replay
 from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
@@ -135,7 +135,13 @@ class Gateway:
             clock=time.monotonic,
         )
         self._traffic = Traffic(
-            Upstreams(), self._settlement, self._load, config.bounds, config.crash_at, config.comment_every_s
+            upstreams=Upstreams(),
+            settlement=self._settlement,
+            load=self._load,
+            bounds=config.bounds,
+            end_user=self._end_user,
+            crash_at=config.crash_at,
+            comment_every_s=config.comment_every_s,
         )
         self._in_flight = 0
         self._arriving = 0  # requests whose body is not here yet: slow ones must not keep others out
@@ -231,19 +237,16 @@ class Gateway:
         self, asked: "Asked", receive: Receive, headers: Headers, delivery: Delivery, *, explain: bool
     ) -> None:
         """Admit the call and relay its answer, with other servers where the first ones failed."""
-        call, crash_at = asked.call, self._config.crash_at
         try:
             ticket = await self._admit(asked, headers)
         except NobodyFits as error:
             await delivery.fail(error.problem, explained(error.choice.explanation()) if explain else None)
             return
         headers[0] = request_id(ticket.charge)
-        reach("admitted", crash_at)
-        relay = Relay(
-            self._traffic, call, ticket, delivery, self._end_user, explain=explain, lease=asked.lease
-        )
+        reach("admitted", self._config.crash_at)
+        relay = Relay(self._traffic, ticket, delivery, explain=explain, lease=asked.lease)
         # An answer that is kept for a repetition is finished even when its client has gone.
-        watcher = Watcher(receive, relay, deaf=asked.lease is not None and not call.stream)
+        watcher = Watcher(receive, relay, deaf=asked.lease is not None and not asked.call.stream)
         self._in_flight += 1
         try:
             await relay.run()
@@ -310,6 +313,7 @@ class Gateway:
         if asked.lease is not None:
             await self._bind(asked.lease, application.charge)
         return Ticket(
+            call=call,
             charge=application.charge,
             customer=verdict.customer,
             choice=choice,

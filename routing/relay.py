@@ -7,8 +7,6 @@ ending costs what is the table in docs/ledger.md; `Relay` has one method for eac
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,8 +17,8 @@ from accounts.envelope import Problem
 from hosting.offers import LiveOffer
 from hosting.shapes import Shape
 from routing import metering, suspicion, wire
+from routing.admission import Ticket
 from routing.batching import Full, Unreachable
-from routing.chooser import Choice
 from routing.crashpoints import reach
 from routing.delivery import Delivery
 from routing.metering import Meter
@@ -28,7 +26,7 @@ from routing.repeats import Lease, Lost
 from routing.settlement import Ending, Receipt
 from routing.traffic import Traffic
 from routing.upstream import Answer, Failure, Refused
-from routing.wire import BadAnswer, Call, EventReader
+from routing.wire import BadAnswer, EventReader
 
 log = structlog.get_logger(__name__)
 
@@ -43,21 +41,6 @@ EXPLAINED_ONE_IN = 64  # successes whose explanation is kept
 PACE_EVERY_S = 1.0  # between two looks at how fast a stream is
 PACE_TOKENS_MIN = 8  # fewer say nothing about it
 MORE_SERVERS_S = 10.0  # after that long, a customer is rather told that it failed
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """An admitted request: its charge, the servers it may go to in order, the most tokens it may cost."""
-
-    charge: str
-    customer: int
-    choice: Choice
-    input_max: int
-    output_max: int  # per choice
-
-    @property
-    def offers(self) -> list[LiveOffer]:
-        return self.choice.offers
 
 
 def explained(explanation: dict[str, Any]) -> dict[str, Any]:
@@ -75,10 +58,8 @@ class Relay:
     def __init__(
         self,
         traffic: Traffic,
-        call: Call,
         ticket: Ticket,
         delivery: Delivery,
-        end_user: Callable[..., str],
         *,
         explain: bool = False,
         lease: Lease | None = None,
@@ -89,16 +70,15 @@ class Relay:
         lease: the request has an Idempotency-Key; a whole answer is kept before it is booked.
         """
         self._traffic = traffic
-        self._call = call
+        self._call = ticket.call
         self._ticket = ticket
         self._delivery = delivery
-        self._end_user = end_user
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.current_task()
         self._explain = explain
         self._lease = lease
         self._started_at: float = before._started_at if before else self._loop.time()
-        self._meter = Meter(call)
+        self._meter = Meter(ticket.call)
         self._position = 0  # of the server that is asked now, from 1
         self._answered = False  # it sent good headers
         self._extended_at = 0.0
@@ -128,14 +108,7 @@ class Relay:
     def followed_by(self, ticket: Ticket) -> "Relay":
         """The relay that goes on with other servers, where all of this one's failed."""
         return Relay(
-            self._traffic,
-            self._call,
-            ticket,
-            self._delivery,
-            self._end_user,
-            explain=self._explain,
-            lease=self._lease,
-            before=self,
+            self._traffic, ticket, self._delivery, explain=self._explain, lease=self._lease, before=self
         )
 
     def hang_up(self) -> None:
@@ -239,7 +212,7 @@ class Relay:
         call, bounds = self._call, self._traffic.bounds
         reach("before_connect", self._traffic.crash_at)
         user = (
-            self._end_user(offer, self._ticket.customer, call.payload["user"])
+            self._traffic.end_user(offer, self._ticket.customer, call.payload["user"])
             if "user" in call.payload
             else None
         )
