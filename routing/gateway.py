@@ -23,12 +23,13 @@ from hosting.offers import LiveOffer
 from routing import admission, wire
 from routing.admission import Admission, Ticket, Verdict
 from routing.batching import Full, Unreachable
+from routing.booking import explained
 from routing.chooser import Choice, Chooser, NobodyFits
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
-from routing.relay import Relay, explained
+from routing.relay import Relay
 from routing.repeats import Lease, Lost, Repeats, Replay
 from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
