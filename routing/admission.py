@@ -16,8 +16,8 @@ from billing import money
 from hosting.offers import LiveOffer
 from routing import metering
 from routing.batching import RETRYABLE, Batcher, Connection, literal, quoted
+from routing.calls import Call
 from routing.chooser import Choice
-from routing.wire import Call
 
 log = structlog.get_logger(__name__)
 

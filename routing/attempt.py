@@ -6,6 +6,7 @@ import time
 
 from routing import metering, suspicion, wire
 from routing.admission import Ticket
+from routing.calls import EMBEDDINGS
 from routing.crashpoints import reach
 from routing.delivery import Delivery
 from routing.reply import Reply
@@ -231,7 +232,7 @@ class Attempt:
             output_tokens=self.reply.output_estimate(),
             ttft_ms=ttft_ms,
         )
-        if self._call.endpoint == wire.EMBEDDINGS:
+        if self._call.endpoint == EMBEDDINGS:
             return 0
         return self._suspicions(writing_ms=latency_ms - (ttft_ms or 0.0))
 

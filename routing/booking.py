@@ -6,9 +6,9 @@ from typing import Any
 
 from hosting.offers import LiveOffer
 from hosting.shapes import Shape
-from routing import wire
 from routing.admission import Ticket
 from routing.attempt import Attempt
+from routing.calls import CHAT
 from routing.metering import Meter
 from routing.reply import Reply
 from routing.settlement import Ending, Receipt, Settlement
@@ -85,7 +85,7 @@ class Booking:
 
     def _shape(self, output_tokens: int) -> dict[str, str]:
         """How customers ask, without what they ask: our tests look like that."""
-        if self._ticket.call.endpoint != wire.CHAT:
+        if self._ticket.call.endpoint != CHAT:
             return {}
         shape = Shape.of(self._ticket.call.payload, answer_tokens=output_tokens)
         return {"shape": shape.to_json()} if shape else {}

@@ -20,10 +20,11 @@ from accounts.envelope import ApiError, Problem
 from billing import idempotency_key
 from hosting import targets
 from hosting.offers import LiveOffer
-from routing import admission, wire
+from routing import admission, calls
 from routing.admission import Admission, Ticket, Verdict
 from routing.batching import Full, Unreachable
 from routing.booking import explained
+from routing.calls import Call, Limits
 from routing.chooser import Choice, Chooser, NobodyFits
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
@@ -35,14 +36,13 @@ from routing.settlement import Settlement
 from routing.traffic import Bounds, Traffic
 from routing.upstream import HOP_HEADER as HOP
 from routing.upstream import Upstreams
-from routing.wire import Call, Limits
 
 log = structlog.get_logger(__name__)
 
 ROUTES = {
-    "/v1/chat/completions": wire.CHAT,
-    "/v1/completions": wire.COMPLETIONS,
-    "/v1/embeddings": wire.EMBEDDINGS,
+    "/v1/chat/completions": calls.CHAT,
+    "/v1/completions": calls.COMPLETIONS,
+    "/v1/embeddings": calls.EMBEDDINGS,
 }
 STALE_TRIES = 3
 ROUNDS_MAX = 3  # admissions of one request whose servers all failed before anything was sent
@@ -188,14 +188,14 @@ class Gateway:
         try:
             if scope["method"] != "POST":
                 raise ApiError(envelope.METHOD_NOT_ALLOWED.because("This route takes POST."))
-            wire.check_size(head.length, self._config.body_bytes_max)
+            calls.check_size(head.length, self._config.body_bytes_max)
             self._arriving += 1
             try:
                 async with asyncio.timeout(self._config.body_timeout_s):
                     body = await read_body(receive, self._config.body_bytes_max)
             finally:
                 self._arriving -= 1
-            call = wire.parse(ROUTES[scope["path"]], body, self._config.limits)
+            call = calls.parse(ROUTES[scope["path"]], body, self._config.limits)
         except (ApiError, TimeoutError) as error:
             await self._authenticate(digest)  # a stranger learns nothing but that
             raise (error if isinstance(error, ApiError) else ApiError(envelope.TOO_SLOW)) from None
@@ -476,8 +476,8 @@ async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
     while message.get("more_body"):
         message = await receive()
         body += message.get("body", b"")
-        wire.check_size(len(body), body_bytes_max)
+        calls.check_size(len(body), body_bytes_max)
     if message["type"] == "http.disconnect":
         raise ClientGone
-    wire.check_size(len(body), body_bytes_max)
+    calls.check_size(len(body), body_bytes_max)
     return body

@@ -10,14 +10,15 @@ import orjson
 
 from hosting.offers import LiveOffer
 from routing import wire
+from routing.calls import CHAT, COMPLETIONS, EMBEDDINGS, Call
 from routing.metering import Meter
-from routing.wire import BadAnswer, Call
+from routing.wire import BadAnswer
 
 NESTING_SAFE = 200  # brackets; what orjson reads but cannot write again is nested deeper
 FINGERPRINT_CHARS_MAX = 100
-ID_PREFIXES = {wire.CHAT: "chatcmpl-", wire.COMPLETIONS: "cmpl-"}
-OBJECTS = {wire.CHAT: "chat.completion", wire.COMPLETIONS: "text_completion"}
-STREAM_OBJECTS = {wire.CHAT: "chat.completion.chunk", wire.COMPLETIONS: "text_completion"}
+ID_PREFIXES = {CHAT: "chatcmpl-", COMPLETIONS: "cmpl-"}
+OBJECTS = {CHAT: "chat.completion", COMPLETIONS: "text_completion"}
+STREAM_OBJECTS = {CHAT: "chat.completion.chunk", COMPLETIONS: "text_completion"}
 SERVERS_USAGE_FIELDS = ("prompt_tokens_details", "completion_tokens_details")
 
 
@@ -49,7 +50,7 @@ class Reply:
         self._usage: dict[str, Any] = {}
         # The fields around the choices: ours, whatever the server calls itself.
         self._shell: dict[str, Any]
-        if call.endpoint == wire.EMBEDDINGS:
+        if call.endpoint == EMBEDDINGS:
             self._shell = {"object": "list", "data": [], "model": offer.model}
         else:
             self._shell = {
@@ -99,7 +100,7 @@ class Reply:
         self.meter.see(value)
         if isinstance(usage := value.get("usage"), dict):
             self._usage = usage
-        if self._call.endpoint == wire.EMBEDDINGS:
+        if self._call.endpoint == EMBEDDINGS:
             self._shell["data"] = self._embeddings(value.get("data"))
             return
         choices = value.get("choices")
@@ -117,7 +118,7 @@ class Reply:
         self.done = self.finishing = self.capped = True
         chat = {"index": 0, "delta": {}, "finish_reason": "length"}
         text = {"index": 0, "text": "", "finish_reason": "length"}
-        self._shell["choices"] = [text if self._call.endpoint == wire.COMPLETIONS else chat]
+        self._shell["choices"] = [text if self._call.endpoint == COMPLETIONS else chat]
         self._last.append(wire.event(self._shell))
         self.meter.claimed_output = None
 
@@ -158,7 +159,7 @@ class Reply:
     def usage(self, input_tokens: int, output_tokens: int) -> dict[str, Any]:
         """The usage block for what is billed, with the server's details."""
         usage: dict[str, Any] = {"prompt_tokens": input_tokens}
-        if self._call.endpoint != wire.EMBEDDINGS:
+        if self._call.endpoint != EMBEDDINGS:
             usage["completion_tokens"] = output_tokens
         usage["total_tokens"] = input_tokens + output_tokens
         for name in SERVERS_USAGE_FIELDS:

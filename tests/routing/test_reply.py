@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from routing import wire
+from routing import calls
 from routing.reply import Reply
 from routing.wire import BadAnswer, EventReader
 from tests import fakes
@@ -17,7 +17,7 @@ WORDS = ["Paris ", "is ", "the ", "capital."]
 STREAM = b"".join(fakes.events(WORDS, usage=(9, 5)))
 
 
-def reply(asked: wire.Call | None = None, *, output_max: int = 50) -> Reply:
+def reply(asked: calls.Call | None = None, *, output_max: int = 50) -> Reply:
     asked = asked or call(stream=True)
     return Reply(asked, OFFER, charge="c", created_s=7, input_max=100, output_max=output_max)
 
@@ -125,7 +125,7 @@ def test_a_whole_answer_stands_in_our_envelope_with_what_is_billed():
 
 
 def test_each_text_has_its_embedding_or_none_counts():
-    asked = wire.parse(wire.EMBEDDINGS, b'{"model": "m", "input": ["a", "b"]}', wire.Limits(64, 100, 8))
+    asked = calls.parse(calls.EMBEDDINGS, b'{"model": "m", "input": ["a", "b"]}', calls.Limits(64, 100, 8))
     rows = [{"index": number, "embedding": [0.5]} for number in range(2)]
     one = reply(asked)
     one.take_whole(json.dumps({"data": rows}).encode())
