@@ -14,6 +14,7 @@ NAMES_MAX = 50
 
 
 def json_object(body: bytes, depth_max: int) -> dict[str, Any]:
+    """The body's object, nested no deeper than that."""
     if body.count(b"[") + body.count(b"{") > depth_max and _depth(body) > depth_max:
         raise ApiError(MALFORMED.because(f"The JSON is nested deeper than {depth_max} levels."))
     try:
@@ -26,6 +27,7 @@ def json_object(body: bytes, depth_max: int) -> dict[str, Any]:
 
 
 def names(payload: dict[str, Any], field: str) -> list[str]:
+    """A list of names; empty when it is not there."""
     value = payload.get(field)
     if value is None:
         return []
@@ -44,6 +46,7 @@ def names(payload: dict[str, Any], field: str) -> list[str]:
 
 
 def boolean(payload: dict[str, Any], field: str) -> bool:
+    """False when it is not there."""
     value = payload.get(field)
     if value is None:
         return False
@@ -53,6 +56,7 @@ def boolean(payload: dict[str, Any], field: str) -> bool:
 
 
 def whole(payload: dict[str, Any], field: str, low: int, high: int, *, inside: str = "") -> int | None:
+    """A number from low to high; None when it is not there. inside: the object that holds it."""
     value = payload.get(field)
     if value is None:
         return None

@@ -36,37 +36,14 @@ def measure_chat(payload: dict[str, Any], entries_max: int) -> tuple[int, int]:
         content = message.get("content")
         if isinstance(content, str):
             size += _utf8(content)
-        elif isinstance(content, list):
-            for part in content:
-                if not isinstance(part, dict):
-                    raise ApiError(
-                        MALFORMED.because(
-                            "Each content part must be an object.", param=f"messages[{number}].content"
-                        )
-                    )
-                if part.get("type") in IMAGE_TYPES:
-                    tokens += IMAGE_TOKENS
-                elif isinstance(text := part.get("text"), str):
-                    size += _utf8(text)
-                else:
-                    size += len(orjson.dumps(part))
         elif content is not None:
-            raise ApiError(
-                MALFORMED.because(
-                    "`content` must be a text or a list of parts.", param=f"messages[{number}].content"
-                )
-            )
+            part_bytes, part_tokens = _measure_parts(content, f"messages[{number}].content")
+            size += part_bytes
+            tokens += part_tokens
         for field in ("tool_calls", "function_call", "reasoning_content"):
             if message.get(field):
                 size += len(orjson.dumps(message[field]))
-    for field in ("tools", "functions", "response_format"):
-        value = payload.get(field)
-        if value is None:
-            continue
-        if not isinstance(value, dict if field == "response_format" else list):
-            raise ApiError(MALFORMED.because(f"`{field}` has the wrong type.", param=field))
-        size += len(orjson.dumps(value))
-    return size, tokens
+    return size + _tools_bytes(payload), tokens
 
 
 def measure_texts(payload: dict[str, Any], field: str, entries_max: int) -> tuple[int, int, int]:
@@ -95,6 +72,36 @@ def measure_texts(payload: dict[str, Any], field: str, entries_max: int) -> tupl
         else:
             raise wrong
     return size, tokens, len(value)
+
+
+def _measure_parts(content: Any, param: str) -> tuple[int, int]:
+    """(bytes, tokens known already) of a message's parts."""
+    if not isinstance(content, list):
+        raise ApiError(MALFORMED.because("`content` must be a text or a list of parts.", param=param))
+    size = tokens = 0
+    for part in content:
+        if not isinstance(part, dict):
+            raise ApiError(MALFORMED.because("Each content part must be an object.", param=param))
+        if part.get("type") in IMAGE_TYPES:
+            tokens += IMAGE_TOKENS
+        elif isinstance(text := part.get("text"), str):
+            size += _utf8(text)
+        else:
+            size += len(orjson.dumps(part))
+    return size, tokens
+
+
+def _tools_bytes(payload: dict[str, Any]) -> int:
+    """What stands beside the messages and is read too."""
+    size = 0
+    for field in ("tools", "functions", "response_format"):
+        value = payload.get(field)
+        if value is None:
+            continue
+        if not isinstance(value, dict if field == "response_format" else list):
+            raise ApiError(MALFORMED.because(f"`{field}` has the wrong type.", param=field))
+        size += len(orjson.dumps(value))
+    return size
 
 
 def _utf8(text: str) -> int:
