@@ -11,7 +11,7 @@ from accounts.envelope import MALFORMED, ApiError
 
 MESSAGE_TOKENS = 4  # what a chat template adds around each message
 IMAGE_TOKENS = 1_500
-IMAGE_TYPES = frozenset({"image_url", "input_image", "image"})
+IMAGE_TYPES = ("image_url", "input_image", "image")  # no set: a part's type may be any JSON
 
 
 def measure_chat(payload: dict[str, Any], entries_max: int) -> tuple[int, int]:

@@ -117,6 +117,12 @@ def test_any_json_is_understood_or_refused(endpoint: str, fields: dict):
     assert metering.prompt_bound(call, 4.0) >= metering.prompt_estimate(call, 4.0) >= 0
 
 
+@pytest.mark.parametrize("kind", [None, 3, True, "video", [], ["text"], {"image": "url"}])
+def test_a_part_of_any_type_is_measured(kind: object):
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": kind, "text": "four"}]}]}
+    assert calls.parse(calls.CHAT, json.dumps(body).encode(), LIMITS).prompt_bytes == 4
+
+
 @given(json_values)
 @settings(max_examples=400, deadline=None)
 def test_any_answer_is_counted_or_refused(value: object):
