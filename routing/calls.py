@@ -72,28 +72,20 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
     choices = whole(payload, "n", 1, limits.choices) or 1
     if (whole(payload, "best_of", 0, TOKENS_MAX) or 1) > 1:
         raise ApiError(MALFORMED.because("`best_of` above 1 is not offered; use `n`.", param="best_of"))
-    inputs = 1
-    if endpoint == CHAT:
-        prompt_bytes, prompt_tokens = prompts.measure_chat(payload, limits.messages)
-    elif endpoint == COMPLETIONS:
-        prompt_bytes, prompt_tokens, inputs = prompts.measure_texts(payload, "prompt", limits.messages)
-        if choices * inputs > limits.choices:
-            raise ApiError(
-                MALFORMED.because(
-                    f"`prompt` times `n` must not ask for more than {limits.choices} answers.", param="prompt"
-                )
+    prompt_bytes, prompt_tokens, inputs = _measure(endpoint, payload, limits.messages)
+    if endpoint != EMBEDDINGS and choices * inputs > limits.choices:
+        raise ApiError(
+            MALFORMED.because(
+                f"`prompt` times `n` must not ask for more than {limits.choices} answers.", param="prompt"
             )
-        choices *= inputs
-    else:
-        prompt_bytes, prompt_tokens, inputs = prompts.measure_texts(payload, "input", limits.messages)
-        choices, stream = 1, False
+        )
     return Call(
         endpoint=endpoint,
         model=model,
         payload=payload,
-        stream=stream,
+        stream=stream and endpoint != EMBEDDINGS,
         wants_usage=wants_usage,
-        choices=choices,
+        choices=1 if endpoint == EMBEDDINGS else choices * inputs,
         inputs=inputs,
         output_asked=0 if endpoint == EMBEDDINGS else _output_asked(payload),
         prompt_bytes=prompt_bytes,
@@ -105,6 +97,13 @@ def parse(endpoint: str, body: bytes, limits: Limits) -> Call:
 def check_size(body_bytes: int, body_bytes_max: int) -> None:
     if body_bytes > body_bytes_max:
         raise ApiError(TOO_LARGE.because(f"The request body must not be above {body_bytes_max} bytes."))
+
+
+def _measure(endpoint: str, payload: dict[str, Any], entries_max: int) -> tuple[int, int, int]:
+    """(bytes, tokens known already, number of prompts)."""
+    if endpoint == CHAT:
+        return *prompts.measure_chat(payload, entries_max), 1
+    return prompts.measure_texts(payload, "prompt" if endpoint == COMPLETIONS else "input", entries_max)
 
 
 def _output_asked(payload: dict[str, Any]) -> int | None:
