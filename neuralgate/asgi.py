@@ -10,9 +10,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "neuralgate.settings")
 from django.conf import settings
 from django.core.asgi import get_asgi_application
 
+from routing.calls import Limits
 from routing.gateway import ROUTES, Config, Gateway
 from routing.traffic import Bounds
-from routing.wire import Limits
 
 django = get_asgi_application()
 

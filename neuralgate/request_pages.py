@@ -11,7 +11,7 @@ from accounts.models import Customer
 from billing.visitors import customers_only
 from neuralgate import disputing
 from neuralgate.forms import DisputeForm, RequestsForm
-from routing import explanations, export, history, periods, receipts, relay
+from routing import booking, explanations, export, history, periods, receipts
 from routing.receipts import Receipt
 
 CSV_DAYS = 30  # when no days are chosen
@@ -53,7 +53,7 @@ def show(request: HttpRequest, customer: Customer, found: Receipt, form: Dispute
         "receipt": found,
         "sides": [("Input", found.input), ("Output", found.output)],
         "why": explanations.in_words(found.explanation, found.server_id) if found.explanation else None,
-        "explained_one_in": relay.EXPLAINED_ONE_IN,
+        "explained_one_in": booking.EXPLAINED_ONE_IN,
         "dispute": dispute,
         "dispute_until": None if dispute else disputing.until(found),
         "form": form,

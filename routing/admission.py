@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import getrandbits
 from typing import NamedTuple
 
@@ -12,10 +13,11 @@ import structlog
 from accounts import envelope
 from accounts.envelope import Problem
 from billing import money
+from hosting.offers import LiveOffer
 from routing import metering
 from routing.batching import RETRYABLE, Batcher, Connection, literal, quoted
+from routing.calls import Call
 from routing.chooser import Choice
-from routing.wire import Call
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +61,22 @@ class Verdict(NamedTuple):
     free_nanos: int
     limit_minute: int | None
     remaining_minute: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An admitted call: its charge, the servers it may go to in order, the most tokens it may cost."""
+
+    call: Call
+    charge: str
+    customer: int
+    choice: Choice
+    input_max: int
+    output_max: int  # per choice
+
+    @property
+    def offers(self) -> list[LiveOffer]:
+        return self.choice.offers
 
 
 def apply(digest: bytes, call: Call, choice: Choice, *, output_max: int) -> Application:

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 from accounts import envelope
 from accounts.envelope import ApiError, Problem
 from hosting.offers import LiveOffer
-from routing import choice, complexity, fitness, metering, wire
+from routing import choice, complexity, fitness, metering
+from routing.calls import CHAT, EMBEDDINGS, Call
 from routing.choice import Draw, Field
 from routing.directory import AUTO, Directory
 from routing.load import Load
 from routing.weights import Beta, Need
-from routing.wire import Call
 
 FIELD_S = 0.1
 FIELDS_MAX = 1_000  # models × tiers × sizes that are kept
@@ -145,7 +145,7 @@ class Chooser:
 
     def _pools(self, call: Call, found: Choice) -> list[Pool]:
         """What the call may go to, in order of preference."""
-        if call.model == AUTO and call.endpoint != wire.EMBEDDINGS:
+        if call.model == AUTO and call.endpoint != EMBEDDINGS:
             found.free_local = complexity.is_simple(call)
             kinds = ("local", "hoster", "cloud") if found.free_local else ("hoster", "cloud")
             pools = [Pool(AUTO, self._directory.auto_offers(self._auto_max_price), kinds)]
@@ -231,7 +231,7 @@ def fair_price(prices: Sequence[int]) -> int:
 
 def prefix_of(call: Call) -> int:
     """A hash of what a conversation begins with: its system prompt and first question; 0 for short single questions."""
-    if call.endpoint != wire.CHAT:
+    if call.endpoint != CHAT:
         return 0
     messages = call.payload["messages"]
     if call.prompt_bytes < PREFIX_BYTES_MIN and len(messages) < 3:

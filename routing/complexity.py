@@ -8,7 +8,7 @@ hard query on a small model is a bad answer, a simple one on a hoster's costs a 
 import re
 from typing import Any
 
-from routing.wire import CHAT, Call
+from routing.calls import CHAT, Call
 
 CHARS_MAX = 300  # of the question
 CONTEXT_BYTES_MAX = 1_600  # of everything, with a system prompt

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from hosting.offers import LiveOffer
-from routing.wire import Call
+from routing.calls import Call
 
 TRUSTED = 0.8
 HEALTH_MIN = 0.3

@@ -7,12 +7,9 @@ import asyncio
 import hmac
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import getrandbits
-from typing import Any, NamedTuple
 
-import psycopg
 import structlog
 
 from accounts import envelope, keys
@@ -20,45 +17,38 @@ from accounts.envelope import ApiError, Problem
 from billing import idempotency_key
 from hosting import targets
 from hosting.offers import LiveOffer
-from routing import admission, wire
-from routing.admission import Admission, Verdict
-from routing.batching import Full, Unreachable
-from routing.chooser import Choice, Chooser, NobodyFits
+from routing import calls
+from routing.admission import Admission
+from routing.arrival import ClientGone, Receive, Scope, read_body, read_headers
+from routing.booking import explained
+from routing.calls import Limits
+from routing.chooser import Chooser, NobodyFits
 from routing.crashpoints import reach
 from routing.delivery import Delivery, Headers, Send
 from routing.directory import Directory
 from routing.load import Load
-from routing.relay import Relay, Ticket, explained
-from routing.repeats import Attempt, Lost, Repeats, Replay
+from routing.relay import Relay
+from routing.repeats import Lease, Repeats, Replay
 from routing.settlement import Settlement
+from routing.tickets import Asked, Tickets
 from routing.traffic import Bounds, Traffic
-from routing.upstream import HOP_HEADER as HOP
 from routing.upstream import Upstreams
-from routing.wire import Call, Limits
+from routing.watcher import Watcher
 
 log = structlog.get_logger(__name__)
 
 ROUTES = {
-    "/v1/chat/completions": wire.CHAT,
-    "/v1/completions": wire.COMPLETIONS,
-    "/v1/embeddings": wire.EMBEDDINGS,
+    "/v1/chat/completions": calls.CHAT,
+    "/v1/completions": calls.COMPLETIONS,
+    "/v1/embeddings": calls.EMBEDDINGS,
 }
-STALE_TRIES = 3
 ROUNDS_MAX = 3  # admissions of one request whose servers all failed before anything was sent
-WATCH_AFTER_S = 0.02
-HOP_HEADER = HOP.encode()
-EXPLAIN_HEADER = b"x-neuralgate-explain"
-TARGET_HEADER = targets.HEADER.encode()
-REPEAT_HEADER = idempotency_key.HEADER.lower().encode()
 REPLAYED_HEADER = idempotency_key.REPLAYED.lower().encode()
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", b"x-request-id, retry-after, x-ratelimit-limit-requests, "
      b"x-ratelimit-remaining-requests, x-ratelimit-reset-requests, idempotent-replayed"),
 ]  # fmt: skip
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,23 +109,37 @@ class Gateway:
             rows_max=config.batch_rows_max,
             wait_s=config.admission_wait_s,
         )
-        self._load = Load(time.monotonic, lambda *change: self._directory.tell_circuit(*change))
+        load = Load(time.monotonic, lambda *change: self._directory.tell_circuit(*change))
         self._directory = Directory(
             config.dsn,
-            self._load,
+            load,
             boot=boot,
             heartbeat_s=config.heartbeat_s,
             dead_after_s=config.dead_after_s,
         )
-        self._chooser = Chooser(
+        chooser = Chooser(
             self._directory,
-            self._load,
+            load,
             auto_max_price=config.auto_max_price,
             attempts_max=config.attempts_max,
             clock=time.monotonic,
         )
+        self._tickets = Tickets(
+            self._directory,
+            chooser,
+            self._admission,
+            self._settlement,
+            output_tokens_max=config.output_tokens_max,
+            test_price_max=config.test_price_max,
+        )
         self._traffic = Traffic(
-            Upstreams(), self._settlement, self._load, config.bounds, config.crash_at, config.comment_every_s
+            upstreams=Upstreams(),
+            settlement=self._settlement,
+            load=load,
+            bounds=config.bounds,
+            end_user=self._end_user,
+            crash_at=config.crash_at,
+            comment_every_s=config.comment_every_s,
         )
         self._in_flight = 0
         self._arriving = 0  # requests whose body is not here yet: slow ones must not keep others out
@@ -181,16 +185,16 @@ class Gateway:
         try:
             if scope["method"] != "POST":
                 raise ApiError(envelope.METHOD_NOT_ALLOWED.because("This route takes POST."))
-            wire.check_size(head.length, self._config.body_bytes_max)
+            calls.check_size(head.length, self._config.body_bytes_max)
             self._arriving += 1
             try:
                 async with asyncio.timeout(self._config.body_timeout_s):
                     body = await read_body(receive, self._config.body_bytes_max)
             finally:
                 self._arriving -= 1
-            call = wire.parse(ROUTES[scope["path"]], body, self._config.limits)
+            call = calls.parse(ROUTES[scope["path"]], body, self._config.limits)
         except (ApiError, TimeoutError) as error:
-            await self._authenticate(digest)  # a stranger learns nothing but that
+            await self._tickets.authenticate(digest)  # a stranger learns nothing but that
             raise (error if isinstance(error, ApiError) else ApiError(envelope.TOO_SLOW)) from None
         if self._in_flight >= self._config.in_flight_max:
             raise ApiError(envelope.OVERLOADED)
@@ -213,14 +217,12 @@ class Gateway:
             await delivery.whole(claim.status, claim.body, [(REPLAYED_HEADER, b"true")])
             return
         try:
-            await self._answer(
-                asked._replace(attempt=claim), receive, headers, delivery, explain=head.explain
-            )
+            await self._answer(asked._replace(lease=claim), receive, headers, delivery, explain=head.explain)
         finally:
             claim.end()
 
-    async def _claim(self, name: str, route: str, asked: "Asked", body: bytes) -> Attempt | Replay:
-        verdict = await self._authenticate(asked.digest)
+    async def _claim(self, name: str, route: str, asked: Asked, body: bytes) -> Lease | Replay:
+        verdict = await self._tickets.authenticate(asked.digest)
         return await self._repeats.claim(
             customer=verdict.customer,
             name=idempotency_key.check(name),
@@ -230,22 +232,19 @@ class Gateway:
         )
 
     async def _answer(
-        self, asked: "Asked", receive: Receive, headers: Headers, delivery: Delivery, *, explain: bool
+        self, asked: Asked, receive: Receive, headers: Headers, delivery: Delivery, *, explain: bool
     ) -> None:
         """Admit the call and relay its answer, with other servers where the first ones failed."""
-        call, crash_at = asked.call, self._config.crash_at
         try:
-            ticket = await self._admit(asked, headers)
+            ticket = await self._tickets.take(asked, headers)
         except NobodyFits as error:
             await delivery.fail(error.problem, explained(error.choice.explanation()) if explain else None)
             return
         headers[0] = request_id(ticket.charge)
-        reach("admitted", crash_at)
-        relay = Relay(
-            self._traffic, call, ticket, delivery, self._end_user, explain=explain, attempt=asked.attempt
-        )
+        reach("admitted", self._config.crash_at)
+        relay = Relay(self._traffic, ticket, delivery, explain=explain, lease=asked.lease)
         # An answer that is kept for a repetition is finished even when its client has gone.
-        watcher = Watcher(receive, relay, deaf=asked.attempt is not None and not call.stream)
+        watcher = Watcher(receive, relay, deaf=asked.lease is not None and not asked.call.stream)
         self._in_flight += 1
         try:
             await relay.run()
@@ -259,14 +258,14 @@ class Gateway:
             self._in_flight -= 1
             watcher.stop()
 
-    async def _go_on(self, asked: "Asked", relay: Relay, watcher: "Watcher", headers: Headers) -> Relay:
+    async def _go_on(self, asked: Asked, relay: Relay, watcher: Watcher, headers: Headers) -> Relay:
         """Nobody has answered yet, and other servers are left: admit the call for those, and let them try."""
         if watcher.gone:
             relay.problem = None
             return relay
         try:
             await relay.given_back()
-            ticket = await self._admit(asked, [], tried=relay.tried)
+            ticket = await self._tickets.take(asked, [], tried=relay.tried)
         except ApiError:
             await relay.fail(relay.problem or envelope.UPSTREAM_FAILED)
             return relay
@@ -276,105 +275,10 @@ class Gateway:
         await relay.run()
         return relay
 
-    async def _admit(
-        self, asked: "Asked", headers: Headers, *, tried: frozenset[int] = frozenset()
-    ) -> Ticket:
-        """Choose servers and take the hold; again when the choice was made from a stale copy."""
-        call = asked.call
-        for _ in range(STALE_TRIES):
-            arrived_s = time.monotonic()
-            try:
-                choice = self._choose(asked, tried)
-            except ApiError:
-                if tried:
-                    raise
-                await self._authenticate(asked.digest)
-                await self._refresh(arrived_s)  # it may have been registered this moment
-                choice = self._choose(asked, tried)
-            application = admission.apply(
-                asked.digest, call, choice, output_max=self._config.output_tokens_max
-            )
-            verdict = await self._ask(application)
-            if verdict.status != "stale":
-                break
-            await self._refresh(time.monotonic())
-        else:
-            raise ApiError(envelope.NO_SERVER)
-        now_s = time.time()
-        if verdict.limit_minute is not None:
-            headers += [
-                (b"x-ratelimit-limit-requests", b"%d" % verdict.limit_minute),
-                (b"x-ratelimit-remaining-requests", b"%d" % (verdict.remaining_minute or 0)),
-                (b"x-ratelimit-reset-requests", b"%ds" % admission.seconds_to_next(60, now_s)),
-            ]
-        if problem := admission.refusal(verdict, now_s=now_s):
-            raise ApiError(problem)
-        if asked.attempt is not None:
-            await self._bind(asked.attempt, application.charge)
-        return Ticket(
-            charge=application.charge,
-            customer=verdict.customer,
-            choice=choice,
-            input_max=application.input_max,
-            output_max=verdict.output_max,
-        )
-
-    def _choose(self, asked: "Asked", tried: frozenset[int]) -> Choice:
-        if asked.target is not None:
-            if tried:
-                raise ApiError(envelope.NO_SERVER)  # a test is for this server, and nobody else answers it
-            return self._chooser.choose_target(asked.call, asked.target, self._config.test_price_max)
-        return self._chooser.choose(asked.call, asked.seed, tried=tried)
-
-    async def _bind(self, attempt: Attempt, charge: str) -> None:
-        try:
-            await attempt.bind(charge)
-        except (Lost, Full, Unreachable) as error:
-            self._settlement.give_back(charge)
-            running = isinstance(error, Lost)
-            raise ApiError(envelope.IDEMPOTENCY_RUNNING if running else envelope.UNAVAILABLE) from None
-
-    async def _authenticate(self, digest: bytes) -> Verdict:
-        verdict = await self._ask(admission.introduce(digest))
-        if problem := admission.refusal(verdict, now_s=time.time()):
-            raise ApiError(problem)
-        return verdict
-
-    async def _refresh(self, since_s: float) -> None:
-        try:
-            await self._directory.reload(since_s=since_s)
-        except psycopg.Error:
-            raise ApiError(envelope.UNAVAILABLE) from None
-
-    async def _ask(self, application: admission.Application) -> Verdict:
-        try:
-            return await self._admission.submit(application)
-        except Full:
-            raise ApiError(envelope.OVERLOADED) from None
-        except Unreachable:
-            raise ApiError(envelope.UNAVAILABLE) from None
-
     def _end_user(self, offer: LiveOffer, customer: int, user: object) -> str:
         """What a hoster is told instead of the customer's own `user`: stable there, meaningless elsewhere."""
         text = f"{offer.hoster_id}:{customer}:{user}"
         return hmac.digest(self._config.secret.encode(), text.encode(), "sha256").hex()[:32]
-
-
-class Asked(NamedTuple):
-    """A call with what its choice depends on. target: the one server that a test of ours is for.
-
-    attempt: the right to be served under an Idempotency-Key.
-    """
-
-    call: Call
-    digest: bytes
-    seed: int
-    target: int | None
-    attempt: Attempt | None = None
-
-
-class ClientGone(Exception):
-    """The client hung up before its request was complete."""
 
 
 def request_id(name: str) -> tuple[bytes, bytes]:
@@ -384,97 +288,3 @@ def request_id(name: str) -> tuple[bytes, bytes]:
 
 async def refuse(problem: Problem, headers: Headers, send: Send) -> None:
     await Delivery(send, headers, stream=False, stall_s=0, clock=time.monotonic).fail(problem)
-
-
-class Watcher:
-    """Tells the relay when the client hangs up. It starts a little late, so that quick answers do without its task."""
-
-    __slots__ = ("_receive", "_relay", "_task", "_timer", "gone")
-
-    def __init__(self, receive: Receive, relay: Relay, *, deaf: bool = False) -> None:
-        """deaf: it never tells."""
-        self._receive = receive
-        self._relay = relay
-        self._task: asyncio.Task[None] | None = None
-        self._timer = None if deaf else asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start)
-        self.gone = False
-
-    def watch(self, relay: Relay) -> None:
-        """From now on tell this one; at once, when the client is gone already."""
-        self._relay = relay
-        if self.gone:
-            relay.hang_up()
-
-    def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._task is not None:
-            self._task.cancel()
-
-    def _start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
-        self.gone = True
-        self._relay.hang_up()
-
-
-class Head(NamedTuple):
-    """What the headers say: API key, announced body bytes, whether to explain, for which server a test is.
-
-    repeat: the Idempotency-Key, if there is one.
-    """
-
-    key: str
-    length: int
-    explain: bool
-    target: bytes
-    repeat: str | None
-
-
-def read_headers(scope: Scope) -> Head:
-    """The key's layout is checked here, before anything is spent on it."""
-    authorization: bytes | None = None
-    length, explain, target = 0, False, b""
-    repeat: str | None = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if authorization is not None:
-                raise ApiError(envelope.MALFORMED.because("Send one Authorization header, not several."))
-            authorization = value
-        elif name == HOP_HEADER:
-            raise ApiError(envelope.LOOP)
-        elif name == b"content-length" and value.isdigit():
-            length = int(value)
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise ApiError(envelope.MALFORMED.because("Send the body without Content-Encoding."))
-        elif name == EXPLAIN_HEADER:
-            explain = value.strip() in (b"1", b"true")
-        elif name == TARGET_HEADER:
-            target = value
-        elif name == REPEAT_HEADER:
-            if repeat is not None:
-                raise ApiError(envelope.MALFORMED.because("Send one Idempotency-Key header, not several."))
-            repeat = value.decode("latin-1")
-    if not authorization:
-        raise ApiError(envelope.NO_KEY)
-    scheme, _, key = authorization.decode("latin-1").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not keys.is_well_formed(key):
-        raise ApiError(envelope.BAD_KEY)
-    return Head(key, length, explain, target, repeat)
-
-
-async def read_body(receive: Receive, body_bytes_max: int) -> bytes:
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body"):
-        message = await receive()
-        body += message.get("body", b"")
-        wire.check_size(len(body), body_bytes_max)
-    if message["type"] == "http.disconnect":
-        raise ClientGone
-    wire.check_size(len(body), body_bytes_max)
-    return body

@@ -9,7 +9,8 @@ import math
 import zlib
 from typing import Any
 
-from routing.wire import BadAnswer, Call
+from routing.calls import Call
+from routing.wire import BadAnswer
 
 BYTES_PER_TOKEN_PRIOR = 4.0  # of English; what is known of a model comes with each offer
 SLACK = 1.25

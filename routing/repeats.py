@@ -27,7 +27,7 @@ CLAIM = """
 -- billing_idempotentrequest_once; see the function in migration 0006
 SELECT status, row_id, charge, http_status, answer FROM routing_repeat(%s, %s, %s, %s, %s, %s, %s, %s)
 """
-# Each changes the row of an attempt while that is still ours.
+# Each changes the row of a lease while that is still ours.
 BIND = "UPDATE billing_idempotentrequest SET charge = %s WHERE id = %s AND charge IN (%s, %s) AND running"
 KEEP = (
     "UPDATE billing_idempotentrequest SET status = 200, answer = %s WHERE id = %s AND charge = %s AND running"
@@ -53,11 +53,11 @@ class Found(NamedTuple):
 
 
 class Lost(Exception):
-    """Another process took this attempt's key over: it must not be booked."""
+    """Another process took this key over: it must not be booked."""
 
 
 class Repeats(Batcher[Step, Found]):
-    """Durable, on a connection of its own; `charge` of a step is the attempt's name until it is bound."""
+    """Durable, on a connection of its own; `charge` of a step is the lease's name until it is bound."""
 
     def __init__(
         self, dsn: str, *, boot: str, dead_after_s: float, longest_s: float, rows_max: int, wait_s: float
@@ -71,7 +71,7 @@ class Repeats(Batcher[Step, Found]):
 
     async def claim(
         self, *, customer: int, name: str, route: str, body: bytes, join: bool
-    ) -> "Attempt | Replay":
+    ) -> "Lease | Replay":
         """The right to serve this request, or the answer that it has. Raises ApiError: in use, done, reused.
 
         join: wait for one that runs.
@@ -87,7 +87,7 @@ class Repeats(Batcher[Step, Found]):
                 raise ApiError(envelope.IDEMPOTENCY_RUNNING)
             found = await self._join(customer, step)
         if found.status == "new":
-            return Attempt(self, found.row, ticket, idempotency_key.owner(customer, name))
+            return Lease(self, found.row, ticket, idempotency_key.owner(customer, name))
         if found.status == "other":
             raise ApiError(envelope.IDEMPOTENCY_MISMATCH)
         if found.answer is None or found.charge is None:
@@ -139,7 +139,7 @@ class Repeats(Batcher[Step, Found]):
         return found
 
 
-class Attempt:
+class Lease:
     """The right of one request to be served under its key, until it ends."""
 
     __slots__ = ("_charge", "_owner", "_repeats", "_row")

@@ -9,8 +9,9 @@ from typing import Any
 
 import orjson
 
+from routing.calls import Call
 from routing.metering import Meter
-from routing.wire import MESSAGE_TOKENS, Call
+from routing.prompts import MESSAGE_TOKENS
 
 TOO_FAST = 1  # more tokens in a second than any machine writes
 ODD_TEXT = 2  # a tokenizer's own signs, or replacement characters

@@ -1,8 +1,10 @@
 """What the relays of one process share: the servers' clients, the way to the books, limits and counters."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hosting.offers import LiveOffer
 from routing.delivery import Delivery
 from routing.load import Load
 from routing.settlement import Settlement
@@ -27,12 +29,16 @@ class Bounds:
 
 @dataclass(slots=True)
 class Traffic:
-    """comment_every_s: how long a stream may be silent towards its client."""
+    """end_user: what a server is told instead of a customer's `user`, from its offer, the customer and that.
+
+    comment_every_s: how long a stream may be silent towards its client.
+    """
 
     upstreams: Upstreams
     settlement: Settlement
     load: Load
     bounds: Bounds
+    end_user: Callable[[LiveOffer, int, object], str]
     crash_at: str
     comment_every_s: float
     memory: Memory = field(default_factory=Memory)

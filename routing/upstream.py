@@ -15,7 +15,7 @@ from pyreqwest.response import Response
 
 from hosting import connector
 from hosting.offers import LiveOffer
-from routing.wire import CHAT, COMPLETIONS, EMBEDDINGS
+from routing.calls import CHAT, COMPLETIONS, EMBEDDINGS
 
 PATHS = {CHAT: "/chat/completions", COMPLETIONS: "/completions", EMBEDDINGS: "/embeddings"}
 RESOLVE_EVERY_S = 60.0

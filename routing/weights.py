@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hosting.offers import LiveOffer
+from routing.calls import Call
 from routing.fitness import Reading, Readings
-from routing.wire import Call
 
 TRUST_EXPONENT = 3.0
 HEALTH_EXPONENT = 2.0

@@ -179,7 +179,7 @@ DEFECTS = {
         "tests/billing/test_payouts.py::test_a_paid_one_does_not_fail_it_comes_back",
     ),
     "an_answer_is_not_kept": one(
-        "routing.relay", "if whole and self._repeat is not None and", "if False and self._repeat is not None and",
+        "routing.relay", "if whole and self._lease is not None and", "if False and self._lease is not None and",
         REPEATING + "test_the_second_request_gets_the_first_ones_answer_for_nothing",
     ),
     "what_a_dead_process_held_stays": one(
@@ -229,15 +229,16 @@ DEFECTS = {
         ENDINGS + "test_never_more_than_max_tokens_is_billed",
     ),
     "done_before_the_commit": one(
-        "routing.relay", "receipt = await future\n", 'receipt = Receipt("posted", 0)\n',
+        "routing.relay", "receipt = await future\n",
+        'from routing.settlement import Receipt; receipt = Receipt("posted", 0)\n',
         PROMISES + "test_the_last_bytes_wait_for_the_booking",
     ),
     "hanging_up_books_nothing": one(
-        "routing.relay", "if self._booked:\n", "if True:\n",
+        "routing.relay", "if self._booking.made:\n", "if True:\n",
         ENDINGS + "test_a_client_that_hangs_up_pays_for_what_was_relayed",
     ),
     "another_server_after_the_first_word": one(
-        "routing.relay", "if self._delivery.began or self._loop.time() >= deadline", "if self._loop.time() >= deadline",
+        "routing.relay", "if self._delivery.began or self._loop.time()", "if self._loop.time()",
         PROMISES + "test_after_the_first_word_no_other_server_is_asked",
     ),
     # ------------------------------------------------------------------------------------ addresses and secrets

@@ -25,7 +25,7 @@ from neuralgate import metrics, schedule
 from routing import audit as requests
 from routing import export, statement_csv
 from routing.models import InferenceRequest
-from routing.wire import ROUTING_FIELDS
+from routing.preferences import ROUTING_FIELDS
 from tests import bookings, factories, fakes
 from tests.gateway import RunningGateway
 from tests.routing.test_usage_api import address

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hosting import bank
 from hosting.disguise import DEFAULT_SHAPES, Shape, dress, fitting, next_gap_s
 from hosting.shapes import ANSWER_TOKENS_MIN
-from routing import wire
+from routing import calls
 from tests.hosting import crowd, guessers
 
 QUESTIONS = bank.parse(bank.QUESTIONS.read_text("utf-8"))
@@ -63,7 +63,7 @@ def test_the_gateway_understands_every_dressed_question():
     for shape in DEFAULT_SHAPES:
         payload = dress(rng.choice(WORDINGS), shape, others=rng.sample(PAIRS, 100), rng=rng)
         body = json.dumps({**payload, "model": "m"}).encode()
-        call = wire.parse(wire.CHAT, body, wire.Limits(depth=64, messages=2_048, choices=8))
+        call = calls.parse(calls.CHAT, body, calls.Limits(depth=64, messages=2_048, choices=8))
         assert (call.stream, call.choices, call.output_asked) == (shape.stream, 1, shape.max_tokens)
 
 

@@ -8,14 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from accounts.envelope import ApiError
-from routing import metering, wire
+from routing import calls, metering, wire
+from routing.calls import Limits
 from routing.metering import Meter
-from routing.wire import BadAnswer, EventReader, Limits
+from routing.wire import BadAnswer, EventReader
 from tests import fakes
 
 LIMITS = Limits(depth=64, messages=2_048, choices=8)
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": [{}]}
-CALL = wire.parse(wire.CHAT, json.dumps(ASKED).encode(), LIMITS)
+CALL = calls.parse(calls.CHAT, json.dumps(ASKED).encode(), LIMITS)
 WORDS = ["Grüße ", "aus ", "東京 ", "👩‍👩‍👧 ", '"quoted" ', "\\slash ", "data: [DONE] ", "new\nline"]
 PLAIN = b"".join(fakes.events(WORDS, usage=(9, 40)))
 FIXTURES = {
@@ -99,21 +100,27 @@ FIELDS = [
 
 
 @given(
-    st.sampled_from([wire.CHAT, wire.COMPLETIONS, wire.EMBEDDINGS]),
+    st.sampled_from([calls.CHAT, calls.COMPLETIONS, calls.EMBEDDINGS]),
     st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=6),
 )
 @settings(max_examples=600, deadline=None)
 def test_any_json_is_understood_or_refused(endpoint: str, fields: dict):
     usual = {"model": "m", "messages": [{"role": "user", "content": "x"}], "prompt": "x", "input": "x"}
     try:
-        call = wire.parse(endpoint, json.dumps({**usual, **fields}).encode(), LIMITS)
+        call = calls.parse(endpoint, json.dumps({**usual, **fields}).encode(), LIMITS)
     except ApiError as error:
         assert error.problem.status in (400, 413)  # noqa: PT017  # either way is right
         return
     sent = json.loads(wire.encode_request(call, upstream_name="theirs", output_max=7, user="u"))
     assert sent["model"] == "theirs"
-    assert not wire.STRIPPED_FIELDS & set(sent)
+    assert not calls.STRIPPED_FIELDS & set(sent)
     assert metering.prompt_bound(call, 4.0) >= metering.prompt_estimate(call, 4.0) >= 0
+
+
+@pytest.mark.parametrize("kind", [None, 3, True, "video", [], ["text"], {"image": "url"}])
+def test_a_part_of_any_type_is_measured(kind: object):
+    body = {"model": "m", "messages": [{"role": "user", "content": [{"type": kind, "text": "four"}]}]}
+    assert calls.parse(calls.CHAT, json.dumps(body).encode(), LIMITS).prompt_bytes == 4
 
 
 @given(json_values)

@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from neuralgate import manual
-from routing.wire import ROUTING_FIELDS
+from routing.preferences import ROUTING_FIELDS
 from tests.test_docs import FENCE, slug
 
 

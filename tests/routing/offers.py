@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, field
 
 from hosting.offers import LiveOffer
-from routing import wire
+from routing import calls
 from routing.fitness import IDLE, Reading, has_room
 
 OFFER = LiveOffer(
@@ -19,9 +19,9 @@ def offer(server_id: int, **fields: object) -> LiveOffer:
     return dataclasses.replace(OFFER, offer_id=server_id, server_id=server_id, **fields)
 
 
-def call(**fields: object) -> wire.Call:
+def call(**fields: object) -> calls.Call:
     body = {"model": "m", "messages": [{"role": "user", "content": "Hello"}], **fields}
-    return wire.parse(wire.CHAT, json.dumps(body).encode(), wire.Limits(64, 2_048, 8))
+    return calls.parse(calls.CHAT, json.dumps(body).encode(), calls.Limits(64, 2_048, 8))
 
 
 @dataclass

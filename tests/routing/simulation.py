@@ -29,9 +29,9 @@ if __name__ == "__main__":
 from hosting import consistency, health
 from hosting.offers import LiveOffer
 from routing import choice, chooser, load, weights
+from routing.calls import Call
 from routing.fitness import has_room
 from routing.load import CircuitChange, Load, Shared
-from routing.wire import Call
 from tests.routing.offers import call, offer
 
 PROCESSES = 2

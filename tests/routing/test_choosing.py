@@ -190,9 +190,9 @@ def test_the_reasons_of_a_failure_are_kept_and_those_of_most_successes_are_not(
 def test_a_kept_success_says_how_was_asked_and_not_what(
     gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from routing import relay
+    from routing import booking
 
-    monkeypatch.setattr(relay, "EXPLAINED_ONE_IN", 1)
+    monkeypatch.setattr(booking, "EXPLAINED_ONE_IN", 1)
     alice = factories.person()
     _, served = offer(gateway)
     messages = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from routing import complexity, wire
+from routing import calls, complexity
 
 ROWS = [
     line.split("\t")
@@ -17,9 +17,9 @@ ROWS = [
 HELLO = [{"role": "user", "content": "What is the capital of Norway?"}]
 
 
-def call(endpoint: str = wire.CHAT, **fields: object) -> wire.Call:
+def call(endpoint: str = calls.CHAT, **fields: object) -> calls.Call:
     body = {"model": "auto", "messages": HELLO, **fields}
-    return wire.parse(endpoint, json.dumps(body).encode(), wire.Limits(64, 2_048, 8))
+    return calls.parse(endpoint, json.dumps(body).encode(), calls.Limits(64, 2_048, 8))
 
 
 def is_simple(query: str) -> bool:
@@ -101,7 +101,7 @@ def test_a_short_system_prompt_changes_nothing():
 
 
 def test_only_chat_can_be_simple():
-    assert not complexity.is_simple(call(wire.COMPLETIONS, prompt="What is the capital of Norway?"))
+    assert not complexity.is_simple(call(calls.COMPLETIONS, prompt="What is the capital of Norway?"))
 
 
 @given(st.text(max_size=400))

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from routing import losses, relay
+from routing import booking, losses
 from tests import factories, fakes
 from tests.gateway import RunningGateway
 
@@ -46,7 +46,7 @@ def test_filters_count_by_their_name_and_decisions_of_others_not_at_all() -> Non
 def test_the_portal_says_what_spoke_against_a_server(
     gateway: RunningGateway, client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay, "EXPLAINED_ONE_IN", 1)
+    monkeypatch.setattr(booking, "EXPLAINED_ONE_IN", 1)
     alice, name = factories.person(), factories.unique("model")
     owner, bob = factories.hoster()
     dear, _ = factories.server(

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from billing.models import Charge, LedgerAccount
 from hosting.models import HostedModel
-from routing import relay
+from routing.attempt import Attempt
 from tests import factories, fakes
 from tests.gateway import RunningGateway
 
@@ -169,10 +169,10 @@ def test_no_log_of_a_fault_of_ours_holds_them_either(
     alice = factories.person()
     _, offer = factories.server(fakes.FakeServer(fakes.model()).base_url)
 
-    def fail(self: relay.Relay, *details: object, **more: object) -> None:
+    def fail(self: Attempt, *details: object, **more: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr(relay.Relay, "_read_whole", fail)
+    monkeypatch.setattr(Attempt, "_read_whole", fail)
     assert ask(gateway, alice.key, offer.model_id).status_code == 500
     text = logged()
     assert "relay.broken" in text  # it is logged, with its traceback

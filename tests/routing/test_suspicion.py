@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from hosting import errors
 from hosting.models import Hoster, ModerationAction, ServerMinute
-from routing import oddities, suspicion, wire
+from routing import calls, oddities, suspicion
 from routing.metering import Meter
 from routing.models import InferenceRequest
 from routing.suspicion import Memory
@@ -21,7 +21,7 @@ CALL = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": 
 
 
 def metered(message: dict, *, finish: str = "stop", usage: int | None = None) -> Meter:
-    meter = Meter(wire.parse(wire.CHAT, json.dumps(CALL).encode(), wire.Limits(64, 100, 8)))
+    meter = Meter(calls.parse(calls.CHAT, json.dumps(CALL).encode(), calls.Limits(64, 100, 8)))
     meter.see({"choices": [{"index": 0, "message": message, "finish_reason": finish}]})
     meter.claimed_output = usage
     return meter
