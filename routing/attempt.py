@@ -61,9 +61,7 @@ class Attempt:
         reach("before_connect", traffic.crash_at)
         body = self._body()
         limit_s = self._deadline_s
-        if (
-            call.stream
-        ):  # a whole answer's headers come when all of it is written, so only the total limits it
+        if call.stream:  # a whole answer's headers come when all of it is written
             limit_s = min(limit_s, self._loop.time() + traffic.bounds.first_byte_s)
         answer: Answer | None = None
         try:

@@ -96,6 +96,7 @@ class Answer:
             raise Failure("timeout", timeout=True) from None
         except PyreqwestError:
             raise Failure("cut off") from None
+        _heed_cancellation()
         return None if chunk is None else bytes(chunk)
 
     async def close(self) -> None:
@@ -139,6 +140,7 @@ class Upstreams:
             raise Failure("broken answer") from None
         answer = Answer(request, response)
         try:
+            _heed_cancellation()
             _check_headers(response, stream=stream)
         except BaseException:
             await answer.close()
@@ -174,6 +176,16 @@ class Upstreams:
             )
             self._open[offer.server_id] = opened
             return opened
+
+
+def _heed_cancellation() -> None:
+    """Raise the cancellation that pyreqwest drops when what it waited for is there at the same moment.
+
+    In a flood of pieces that is every fifth: a limit of time would never end the stream, nor would a hang-up.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _check_headers(response: Response, *, stream: bool) -> None:
