@@ -324,6 +324,7 @@ ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_EMAIL_VERIFICATION = "mandatory" if EMAIL_HOST else "none"
 ACCOUNT_LOGIN_BY_CODE_ENABLED = True
 ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""  # the subjects say it themselves
 # The key is an address of the network and a login together (signup.AccountAdapter): nobody can lock another one out.
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,50/h/key"}
 ACCOUNT_FORMS = {

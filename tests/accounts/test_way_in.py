@@ -104,6 +104,36 @@ def test_who_joined_with_a_code_may_set_a_password():
     assert "Change your password" in done
 
 
+@pytest.mark.parametrize(
+    ("path", "known", "words"),
+    [
+        ("/accounts/password/reset/", True, "A new password"),
+        ("/accounts/password/reset/", False, "There is no account here"),
+        ("/accounts/signup/", True, "You have an account already"),
+        ("/accounts/signup/", False, "Is this your address?"),
+    ],
+)
+def test_every_mail_of_the_way_in_speaks_our_words_as_text_and_as_html(path: str, known: bool, words: str):
+    email = f"{factories.unique('alice')}@example.org"
+    if known:
+        user = User.objects.create_user(email)
+        EmailAddress.objects.create(user=user, email=email, verified=True, primary=True)
+    with override_settings(**WITH_MAIL):
+        Client().post(path, {"email": email, "password1": PASSWORD})
+    sent = mail.outbox[-1]
+    assert sent.to == [email]
+    assert sent.subject == f"{words} – NeuralGate"
+    ((html, kind),) = sent.alternatives
+    assert kind == "text/html"
+    target = re.findall(r"http://\S+/accounts/\S+", sent.body)
+    assert len(target) == 1
+    assert f'href="{target[0]}"' in html
+    for form in (sent.body, html):
+        assert "ignore this mail" in form
+        assert "Hello from" not in form
+        assert "example.com" not in form
+
+
 @pytest.mark.parametrize("path", ["/accounts/password/reset/done/", "/accounts/confirm-email/"])
 def test_without_a_mail_server_a_page_says_where_the_mail_is(path: str):
     assert "no mail server" in read(Client().get(path))
