@@ -6,7 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
-from accounts import issuing
+from accounts import issuing, once
 from accounts.issuing import KeyRefused
 from accounts.models import Customer
 from billing.visitors import customers_only
@@ -18,6 +18,9 @@ def new(request: HttpRequest, customer: Customer) -> HttpResponse:
     """The form, and once: the key."""
     form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        if not once.is_first(request):
+            messages.info(request, "The key was made already, and it is shown only once.")
+            return redirect("account")
         try:
             key, row = issuing.issue(customer=customer, **form.cleaned_data)
         except KeyRefused as refusal:
@@ -34,6 +37,9 @@ def rotate(request: HttpRequest, customer: Customer, key_id: int) -> HttpRespons
     row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
     form = RotateForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
+        if not once.is_first(request):
+            messages.info(request, "The key was rotated already, and the new string is shown only once.")
+            return redirect("account")
         grace = form.cleaned_data["grace"]
         try:
             key = issuing.rotate(row, grace=grace)

@@ -240,6 +240,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "neuralgate.idle.middleware",
+    "neuralgate.nul.middleware",
 ]
 ROOT_URLCONF = "neuralgate.urls"
 APPEND_SLASH = False  # a redirect would lose the body and the key of an API call

@@ -212,7 +212,7 @@ def open_market() -> Market:
         server,
         offer,
         action,
-        _draft(hoster),
+        draft(hoster),
         calls[0].id,
         payout.pk,
         TopUp.objects.create(customer=alice.customer, amount_nanos=25_000_000_000).pk,
@@ -226,7 +226,7 @@ PARTS = {
 }
 
 
-def _draft(hoster: Hoster) -> Server:
+def draft(hoster: Hoster) -> Server:
     passed = {stage.name: "" for stage in stages.STAGES}
     models = [[MODEL, 32_768], ["nomic-embed-text", None]]
     return Server.objects.create(

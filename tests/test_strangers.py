@@ -154,6 +154,15 @@ def test_a_guessed_secret_opens_nothing(template: str, market: Market):
     assert "_auth_user_id" not in client.session
 
 
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.parameters and not route.of_the_admin], ids=str
+)
+def test_a_nul_byte_in_a_path_leads_nowhere(route: Route, signed_in: Client, carol: factories.Person):
+    path = "/" + site.PARAMETER.sub("%00", route.template).replace("^", "").replace("$", "")
+    client = caller(carol) if route.of_the_api else signed_in
+    assert client.get(path).status_code == 404, path
+
+
 @pytest.mark.parametrize("route", ADMIN, ids=str)
 def test_the_admin_is_not_there_for_customers(
     route: Route, market: Market, carol: factories.Person, signed_in: Client
