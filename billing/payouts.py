@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from accounts import sealing
 from accounts.models import Customer, User
-from billing import ledger, money, notices
+from billing import balances, ledger, money, notices
 from billing.models import Debt, Payout, PayoutDestination
 
 DESTINATION_CHARS_MAX = 500
@@ -74,13 +74,18 @@ def ask(
         payout.pk = once or payout.pk
         payout.sealed = _seal(payout, unseal_destination(kept))
         if not ledger.reserve_payout(payout=payout.pk, customer=customer, amount_nanos=amount_nanos):
-            raise PayoutRefused(
-                "There is not so much earned credit that can be paid out. Bought and promotional credit stays "
-                "credit, and so does what running requests have reserved and what is owed for refunds."
-            )
+            raise _not_so_much(customer)
         payout.save(force_insert=True)
         _tell(payout)
     return payout
+
+
+def _not_so_much(customer: Customer) -> PayoutRefused:
+    free = money.text(balances.of(customer).payable_nanos)
+    return PayoutRefused(
+        f"There is not so much earned credit that can be paid out: {free}, less what is owed for refunds. Bought and "
+        "promotional credit stays credit, and so does what running requests have reserved."
+    )
 
 
 def keep_destination(

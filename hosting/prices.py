@@ -3,6 +3,7 @@
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
+from billing import money
 from hosting import checking, terms
 from hosting.drift import Fingerprint
 from hosting.models import HostedModel, Server
@@ -111,10 +112,17 @@ def kept_percent() -> str:
 
 
 def told(model: HostedModel) -> str:
-    """When the price comes that was just set, in words."""
+    """The price that was just set, for a million tokens so that a slip shows, and when it comes."""
     if model.price_changes_at is None:
-        return f"{model.model_id} has this price from the next request on."
-    return f"{model.model_id} gets its new price at {model.price_changes_at:%H:%M:%S} UTC."
+        asked_nanos = [model.price_per_input_token, model.price_per_output_token]
+        when = "from the next request on"
+    else:
+        asked_nanos = [model.next_price_per_input_token or 0, model.next_price_per_output_token or 0]
+        when = f"from {model.price_changes_at:%H:%M:%S} UTC on"
+    words_in, words_out = (money.text(nanos * 1_000_000) for nanos in asked_nanos)
+    return (
+        f"{model.model_id} costs {words_in} for 1M input tokens and {words_out} for 1M output tokens {when}."
+    )
 
 
 def apply_due() -> int:

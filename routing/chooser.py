@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from accounts import envelope
 from accounts.envelope import ApiError, Problem
 from hosting.offers import LiveOffer
-from routing import choice, complexity, fitness, metering
+from routing import choice, complexity, fitness, metering, near_names
 from routing.calls import CHAT, EMBEDDINGS, Call
 from routing.choice import Draw, Field
 from routing.directory import AUTO, Directory
@@ -143,6 +143,11 @@ class Chooser:
         price_out = min(target.price_out, fair_price([offer.price_out for offer in rivals]), price_max)
         return Choice([replace(target, price_in=price_in, price_out=price_out)], is_test=True)
 
+    def _unknown(self, model: str) -> str:
+        found = " or ".join(near_names.near(model, self._directory.names()))
+        hint = f"Did you mean {found}?" if found else "GET /v1/models lists those that do."
+        return f"The model {model[: near_names.CHARS_MAX]!r} does not exist here. {hint}"
+
     def _pools(self, call: Call, found: Choice) -> list[Pool]:
         """What the call may go to, in order of preference."""
         if call.model == AUTO and call.endpoint != EMBEDDINGS:
@@ -154,7 +159,7 @@ class Chooser:
         for model in call.preferences.fallback_models:
             pools.append(Pool(model, self._directory.offers(model)))
         if not any(pool.offers for pool in pools):
-            raise ApiError(envelope.MODEL_NOT_FOUND)
+            raise ApiError(envelope.MODEL_NOT_FOUND.because(self._unknown(call.model)))
         offered = [
             pool._replace(
                 offers=[offer for offer in pool.offers if self._load.offers(offer.offer_id, call.endpoint)]

@@ -7,7 +7,7 @@ open here go the other way.
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg
 import structlog
@@ -76,6 +76,10 @@ class Directory:
 
     def offers(self, model: str) -> Sequence[LiveOffer]:
         return self._offers.get(model, ())
+
+    def names(self) -> Iterable[str]:
+        """Of all models that somebody offers."""
+        return self._offers.keys()
 
     def has(self, model: str, kind: str) -> bool:
         """Whether a server of this kind offers the model; for `auto`: any model."""

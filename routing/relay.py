@@ -249,7 +249,7 @@ class Relay:
 
     async def _give_up(self, failure: Failure) -> None:
         """No server could answer and nothing was sent."""
-        self._booking.void("no_server", self._attempt)
+        self._booking.void("refused" if failure.unsupported else "no_server", self._attempt)
         problem = problem_of(failure)
         if (
             failure.unsupported

@@ -158,7 +158,10 @@ def test_a_price_that_waits_is_shown_with_its_time():
     path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
     page = signed_in(bob).post(path, {"price_in": 700, "price_out": 800}, follow=True).content.decode()
     offer.refresh_from_db()
-    assert f"gets its new price at {offer.price_changes_at:%H:%M:%S} UTC" in page
+    assert (
+        f"costs $0.70 for 1M input tokens and $0.80 for 1M output tokens from {offer.price_changes_at:%H:%M:%S} UTC on"
+        in page
+    )
     assert f"$0.70, $0.80 from {offer.price_changes_at:%H:%M:%S} UTC on" in page
 
 

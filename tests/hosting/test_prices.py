@@ -179,7 +179,7 @@ def test_a_price_written_in_the_admin_waits_like_any_other():
         **{"price_per_input_token": "900", "price_per_output_token": "901"},
     }
     page = admin.post(f"/admin/hosting/hostedmodel/{offer.pk}/change/", form, follow=True)
-    assert "gets its new price at" in page.content.decode()
+    assert "for 1M output tokens from" in page.content.decode()
     assert price_of(offer) == (100, 300)
     assert (offer.next_price_per_input_token, offer.next_price_per_output_token) == (900, 901)
     assert (offer.upstream_name, offer.context_window) == ("theirs", 4_096)

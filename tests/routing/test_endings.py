@@ -465,4 +465,5 @@ def test_a_route_that_a_model_does_not_have_is_the_callers_mistake_and_harms_no_
         answer = CLIENT.post(f"{gateway.url}/v1/embeddings", json=body, headers=alice.headers)
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "unsupported_by_model")
     assert len(server.asked) == 1  # it is not asked again for a while
+    assert outcome(settled(alice)) == "refused", "no failure of ours that the status page would count"
     assert post(gateway, alice, offer.model_id).status_code == 200

@@ -115,6 +115,9 @@ def test_typed_exceptions(gateway: RunningGateway):
     with pytest.raises(openai.NotFoundError) as missing:
         ask.create(model="no-such-model", messages=MESSAGES)
     assert missing.value.code == "model_not_found"
+    assert "'no-such-model' does not exist here" in missing.value.message
+    with pytest.raises(openai.NotFoundError, match=f"Did you mean {offer.model_id}"):
+        ask.create(model=offer.model_id[1:].upper(), messages=MESSAGES)
     with pytest.raises(openai.APIStatusError) as broke:
         client(gateway, poor.key).chat.completions.create(
             model=offer.model_id, messages=MESSAGES, max_tokens=10_000
