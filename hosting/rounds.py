@@ -32,6 +32,10 @@ class Round:
     uncounted: int
     wrong_answers: tuple[str, ...]
 
+    @property
+    def is_whole(self) -> bool:
+        return self.right + self.wrong + self.uncounted == QUESTIONS
+
 
 def of_servers(server_ids: Sequence[int]) -> dict[int, list[Round]]:
     """The last rounds of every model of these servers that was tested, by the model's id."""

@@ -21,7 +21,10 @@ PAGE_ROWS = 25
 def listing(request: HttpRequest, customer: Customer) -> HttpResponse:
     """The newest first."""
     rows = Paginator(customer.disputes.order_by("-opened_at", "-pk"), PAGE_ROWS)
-    return render(request, "pages/disputes.html", {"page": rows.get_page(request.GET.get("page"))})
+    page = rows.get_page(request.GET.get("page"))
+    models = receipts.models_of([dispute.charge for dispute in page])
+    listed = [(dispute, models.get(dispute.charge, "")) for dispute in page]
+    return render(request, "pages/disputes.html", {"page": page, "listed": listed})
 
 
 @customers_only

@@ -13,7 +13,7 @@ from billing import lifetime
 from billing.lifetime import Lifetime
 from billing.models import Dispute, Payout
 from hosting import looks, offered, standing
-from hosting.models import Hoster, ModerationAction, Server
+from hosting.models import HostedModel, Hoster, ModerationAction, Server
 from hosting.offered import Offered
 from hosting.standing import Standing
 from neuralgate import charts, earning_charts, score_charts
@@ -32,6 +32,10 @@ class ServerRow:
     standing: Standing
     hours: list[looks.Hour]
     models: list[Offered]
+
+    @property
+    def deactivated(self) -> list[HostedModel]:
+        return [row.model for row in self.models if row.model.deactivated_at]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Only reads. Never a server's address or token, never a word of the prompt or the
 import datetime as dt
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -147,3 +148,9 @@ def _receipt(found: InferenceRequest, charge: Charge, transfers: tuple[Transfer,
         if explanation is None
         else {name: value for name, value in explanation.items() if name != NOT_SHOWN},
     )
+
+
+def models_of(requests: Collection[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The model that each of these requests was for, by the primary key; without those that are not there."""
+    found = InferenceRequest.objects.filter(pk__in=requests).values_list("pk", "model_id")
+    return dict(found)

@@ -8,6 +8,7 @@ from django.test import Client
 from billing import disputes, ledger
 from billing.ledger import Reversal
 from billing.models import Dispute
+from routing.models import InferenceRequest
 from tests import bookings, factories
 from tests.accounts.test_pages import signed_in
 from tests.test_account_pages import few_queries, served
@@ -36,6 +37,7 @@ def test_a_request_is_disputed_decided_and_both_are_told_on_pages():
     assert "upheld: the charge was given back" in page
     listed = client.get("/account/disputes").content.decode()
     assert f"/account/requests/{call.id}#dispute" in listed
+    assert InferenceRequest.objects.get(pk=call.id).model_id in listed
     assert "It was &lt;b&gt;cut&lt;/b&gt; off." in listed
 
 
