@@ -18,7 +18,7 @@ SELECT m.id, s.id, s.version, s.kind, coalesce(h.name, s.name), coalesce(h.id, 0
        m.price_per_input_token, m.price_per_output_token, m.context_window, s.slots,
        CASE WHEN m.deactivated_at IS NULL THEN coalesce(h.status, 'active') ELSE 'deactivated' END,
        s.draining, coalesce(h.trust, 1), s.health, coalesce(m.bytes_per_token, %(prior)s), m.consistency,
-       coalesce(h.is_new, false), s.waiting_since IS NOT NULL
+       coalesce(h.is_new, false), s.waiting_since IS NOT NULL, m.chats
   FROM hosting_hostedmodel m
   JOIN hosting_server s ON s.id = m.server_id
   LEFT JOIN hosting_hoster h ON h.id = s.hoster_id

@@ -25,7 +25,7 @@ SELECT m.context_window, m.ttft_ms_p50, m.ttft_ms_p95, m.latency_ms_p50, m.laten
        s.health, coalesce(h.trust, 1), CASE WHEN m.consistency_at IS NOT NULL THEN m.consistency END,
        coalesce(h.status, 'active'), m.model_id, m.created_at, s.kind, coalesce(h.name, ''),
        m.price_per_input_token, m.price_per_output_token, m.next_price_per_input_token,
-       m.next_price_per_output_token, m.price_changes_at, s.id
+       m.next_price_per_output_token, m.price_changes_at, s.id, m.chats
   FROM hosting_hostedmodel m
   JOIN hosting_server s ON s.id = m.server_id
   LEFT JOIN hosting_hoster h ON h.id = s.hoster_id
@@ -74,6 +74,7 @@ class Offer(Measures):
     next_price_per_output_token: int | None
     price_changes_at: dt.datetime | None
     server_id: int
+    chats: bool
 
     @property
     def owner(self) -> str:
@@ -106,6 +107,11 @@ class Listing(Measures):
             "input": _range([offer.price_per_input_token for offer in self.offers]),
             "output": _range([offer.price_per_output_token for offer in self.offers]),
         }
+
+    @property
+    def chats(self) -> bool:
+        """Whether some server of it answers chat; else it is for embeddings."""
+        return any(offer.chats for offer in self.offers)
 
     @property
     def servers(self) -> int:

@@ -31,6 +31,7 @@ class LiveOffer:
     consistency: float = 1.0
     new: bool = False  # its hoster has not served enough to be judged
     waiting: bool = False  # for the server to take its new token
+    chats: bool = True  # answers chat and completions; what does not is asked for embeddings only
 
     @property
     def guarded(self) -> bool:

@@ -241,6 +241,7 @@ def _furnish(server: Server, models: Sequence[ModelTerms], token: str) -> None:
             price_per_input_token=model.price_in,
             price_per_output_token=model.price_out,
             context_window=model.context_window,
+            chats=model.chats,
         )
         for model in models
     )

@@ -21,7 +21,7 @@ class TermsRefused(Exception):
 class ModelTerms:
     """A model on a server. Prices are nanodollars per token, the context window is tokens.
 
-    upstream_name: the server's own name for it, when it differs.
+    upstream_name: the server's own name for it, when it differs. chats: false for a model that only embeds.
     """
 
     model_id: str
@@ -29,6 +29,7 @@ class ModelTerms:
     price_out: int
     context_window: int
     upstream_name: str = ""
+    chats: bool = True
 
     @property
     def asked_as(self) -> str:
@@ -65,6 +66,13 @@ def with_upstream_names(models: Sequence[ModelTerms], names: Mapping[str, str]) 
     for unknown in names.keys() - {model.model_id for model in models}:
         raise TermsRefused(f"There is an upstream name for {unknown!r}, which is not among the models.")
     return [replace(model, upstream_name=names.get(model.model_id, model.upstream_name)) for model in models]
+
+
+def without_chat(models: Sequence[ModelTerms], ids: Sequence[str]) -> list[ModelTerms]:
+    """The models, of which these embed and do not chat. Raises TermsRefused for an id not among them."""
+    for unknown in set(ids) - {model.model_id for model in models}:
+        raise TermsRefused(f"{unknown!r} is for embeddings, and is not among the models.")
+    return [replace(model, chats=model.model_id not in ids) for model in models]
 
 
 def check(models: Sequence[ModelTerms]) -> None:

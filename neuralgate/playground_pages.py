@@ -15,7 +15,7 @@ from hosting import market
 
 @customers_only
 def playground(request: HttpRequest, customer: Customer) -> HttpResponse:
-    models = market.listings()[1:]
+    models = [model for model in market.listings()[1:] if model.chats]
     asked = request.GET.get("model", "")
     context = {
         "models": models,

@@ -59,7 +59,9 @@ def model(request: HttpRequest, model_id: str) -> HttpResponse:
     context = {
         "model": listing,
         "offers": () if listing.id == market.AUTO else listing.offers,
-        "examples": examples.of_chat(listing.id, base_url=f"{settings.PUBLIC_URL}/v1"),
+        "examples": (examples.of_chat if listing.chats else examples.of_embeddings)(
+            listing.id, base_url=f"{settings.PUBLIC_URL}/v1"
+        ),
     }
     return render(request, "pages/model.html", context)
 

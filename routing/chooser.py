@@ -143,6 +143,14 @@ class Chooser:
         price_out = min(target.price_out, fair_price([offer.price_out for offer in rivals]), price_max)
         return Choice([replace(target, price_in=price_in, price_out=price_out)], is_test=True)
 
+    def _with_route(self, offers: Sequence[LiveOffer], call: Call) -> Sequence[LiveOffer]:
+        """Those that have the call's route, as far as it is known."""
+        if self._directory.lacks_chat and call.endpoint != EMBEDDINGS:
+            offers = [offer for offer in offers if offer.chats]
+        if self._load.lacks_any:
+            offers = [offer for offer in offers if self._load.offers(offer.offer_id, call.endpoint)]
+        return offers
+
     def _unknown(self, model: str) -> str:
         found = " or ".join(near_names.near(model, self._directory.names()))
         hint = f"Did you mean {found}?" if found else "GET /v1/models lists those that do."
@@ -160,14 +168,7 @@ class Chooser:
             pools.append(Pool(model, self._directory.offers(model)))
         if not any(pool.offers for pool in pools):
             raise ApiError(envelope.MODEL_NOT_FOUND.because(self._unknown(call.model)))
-        offered = [
-            pool._replace(
-                offers=[offer for offer in pool.offers if self._load.offers(offer.offer_id, call.endpoint)]
-            )
-            if self._load.lacks_any
-            else pool
-            for pool in pools
-        ]
+        offered = [pool._replace(offers=self._with_route(pool.offers, call)) for pool in pools]
         if not any(pool.offers for pool in offered):
             raise ApiError(envelope.UNSUPPORTED)
         return offered
@@ -199,7 +200,7 @@ class Chooser:
         """The field for calls of about this size, its smallest context window, and who is not in it and why."""
         tier = call.preferences.tier
         sizes = need.prompt_tokens.bit_length(), need.output_tokens.bit_length()
-        key = (pool.name, kind, tier, sizes)
+        key = (pool.name, kind, tier, sizes, call.endpoint == EMBEDDINGS)
         now = self._clock()
         kept = self._fields.get(key)
         if kept is not None:

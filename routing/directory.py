@@ -56,6 +56,7 @@ class Directory:
         self._loaded_s = -math.inf
         self.processes = 1
         self.epoch = 0  # rises with every copy
+        self.lacks_chat = False  # some model is for embeddings only
 
     async def start(self) -> None:
         """Register this process and load the first copy; raises when the database is away."""
@@ -89,14 +90,14 @@ class Directory:
         return [offer for group in self._offers.values() for offer in group]
 
     def auto_offers(self, price_max: int) -> Sequence[LiveOffer]:
-        """What `auto` may draw from: the models of the admin's list, all while it is empty; not above price_max."""
+        """What `auto` may draw from: chat models of the admin's list, all while it is empty; not above price_max."""
         kept = self._auto_offers.get(price_max)
         if kept is None:
             kept = self._auto_offers[price_max] = [
                 offer
                 for offer in self.all_offers()
                 if not self._auto_models or offer.model in self._auto_models
-                if offer.price_in <= price_max and offer.price_out <= price_max
+                if offer.chats and offer.price_in <= price_max and offer.price_out <= price_max
             ]
         return kept
 
@@ -134,6 +135,7 @@ class Directory:
         cursor = await connection.execute(catalogue.CIRCUITS)
         self._load.adopt([CircuitChange(*row) for row in await cursor.fetchall()], shared)
         self._offers, self._auto_models, self._auto_offers = offers, auto_models, {}
+        self.lacks_chat = any(not offer.chats for group in offers.values() for offer in group)
         self._kinds = {model: {offer.kind for offer in group} for model, group in offers.items()}
         self._kinds[AUTO] = {kind for kinds in self._kinds.values() for kind in kinds}
         self._loaded_s = now

@@ -70,6 +70,7 @@ def server(
     token: str = "server-token",
     context_window: int = 100_000,
     upstream_name: str = "",
+    chats: bool = True,
     **fields: object,
 ) -> tuple[Server, HostedModel]:
     """A verified server with one model (a name of its own unless given)."""
@@ -87,5 +88,6 @@ def server(
         price_per_output_token=price_out,
         context_window=context_window,
         upstream_name=upstream_name,
+        chats=chats,
     )
     return row, offer

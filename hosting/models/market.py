@@ -116,6 +116,11 @@ class HostedModel(models.Model):
     next_price_per_output_token = models.BigIntegerField(null=True, editable=False)
     price_changes_at = models.DateTimeField(null=True, editable=False)
     context_window = models.PositiveIntegerField(default=8_192)
+    chats = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="answers chat and completions; a model for embeddings does not",
+    )
     enabled = models.BooleanField(default=True)
     bytes_per_token = models.FloatField(
         null=True, editable=False, help_text="delivered bytes per claimed token, of other owners' servers"

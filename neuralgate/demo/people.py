@@ -79,7 +79,9 @@ def _connect(simulated: Simulated, notes: Notes) -> None:
 
 def _register(simulated: Simulated, base_url: str, token: str, notes: Notes) -> Server:
     models = [
-        ModelTerms(model.model_id, model.price_in, model.price_out, model.context_window)
+        ModelTerms(
+            model.model_id, model.price_in, model.price_out, model.context_window, chats=not model.embeds
+        )
         for model in simulated.models
     ]
     if simulated.kind is not Server.Kind.HOSTER:

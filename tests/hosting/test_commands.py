@@ -212,10 +212,11 @@ def test_add_provider_reads_the_token_from_a_file(run: Run, tmp_path: Path) -> N
     assert (row.kind, row.base_url, row.hoster) == ("cloud", base_url, None)
     assert tokens.unseal(server_id=row.pk, sealed=row.token_encrypted) == "sk-vendor"
     assert row.verified_at is not None
-    local = run(
-        "add_provider", "local", "--name", "Ours", "--base-url", dead_url() + "/v1", "--model", "m:0:0"
-    )
-    assert Server.objects.get(pk=local["provider_id"]).token_encrypted == ""
+    more = ("--name", "Ours", "--base-url", dead_url() + "/v1", "--model", "m:0:0", "--model", "vectors:0:0")
+    local = run("add_provider", "local", *more, "--embeddings", "vectors")
+    row = Server.objects.get(pk=local["provider_id"])
+    assert row.token_encrypted == ""
+    assert dict(row.models.values_list("model_id", "chats")) == {"m": True, "vectors": False}
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", "schl\u00fcssel".encode(), b"two words", b"\xff\xfe"])
@@ -226,6 +227,7 @@ def test_add_provider_fails_in_words(fail: Fail, tmp_path: Path, content: bytes 
     more = ("--name", "Vendor", "--base-url", "https://api.example.org/x", "--model", "gpt:1:2")
     fail("add_provider", "cloud", *more, "--token-file", str(file))
     fail("add_provider", "hoster", *more)
+    fail("add_provider", "local", *more, "--embeddings", "unknown")
     fail("add_provider", "cloud", "--name", "V", "--base-url", "api.example.org", "--model", "gpt:1:2")
 
 

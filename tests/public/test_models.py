@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 
 from hosting.models import HostedModel, Server
-from tests import factories
+from tests import factories, site
 
 HTMX = {"HX-Request": "true"}
 
@@ -121,6 +121,17 @@ def test_a_model_has_a_page_with_its_servers_and_examples_of_this_address(settin
         assert words in shown
     assert shown.count("data-copy=") == 3
     assert model in text("/models?q=qwen%2F2.5")
+
+
+def test_a_model_for_embeddings_has_examples_of_that_route_and_is_not_in_the_playground(settings):
+    settings.PUBLIC_URL = "https://gate.example"
+    _, offer = factories.server(f"https://{factories.unique('own')}.example", kind="local", chats=False)
+    shown = text(f"/models/{offer.model_id}")
+    for words in ("curl https://gate.example/v1/embeddings", "client.embeddings.create(", "does not chat"):
+        assert words in shown
+    assert "chat.completions" not in shown
+    playground = site.signed_in(factories.person().customer.user).get("/account/playground").content.decode()
+    assert offer.model_id not in playground
 
 
 def test_nothing_of_a_server_but_its_hosters_name_is_public():

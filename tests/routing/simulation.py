@@ -157,6 +157,7 @@ class Catalogue:
     hosts: dict[int, Host]
     processes: int = PROCESSES
     epoch: int = 0
+    lacks_chat: bool = False
 
     def __post_init__(self) -> None:
         self.refresh()

@@ -121,6 +121,32 @@ def test_auto_draws_from_the_list_of_the_admin(gateway: RunningGateway) -> None:
         gateway.refresh()
 
 
+def test_a_model_for_embeddings_is_no_choice_for_a_conversation(gateway: RunningGateway) -> None:
+    alice = factories.person()
+    embeds, embedder = offer(gateway, price_in=0, price_out=0, chats=False)
+    _, chatter = offer(gateway, price_in=1, price_out=1)
+    for row in (embedder, chatter):
+        AutoModel.objects.create(model_id=row.model_id)
+    try:
+        gateway.refresh()
+        for _ in range(5):
+            assert post(gateway, alice, model="auto").json()["model"] == chatter.model_id
+        refused = post(gateway, alice, model=embedder.model_id)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unsupported_by_model")
+        helped = post(gateway, alice, model=embedder.model_id, fallback_models=[chatter.model_id])
+        assert helped.json()["model"] == chatter.model_id
+        assert not embeds.asked
+        body = {"model": embedder.model_id, "input": "Rome"}
+        answer = httpx.post(f"{gateway.url}/v1/embeddings", json=body, headers=alice.headers, timeout=20)
+        assert answer.status_code == 200, answer.text
+        HostedModel.objects.filter(pk=embedder.pk).update(chats=True)
+        gateway.refresh()
+        assert post(gateway, alice, model=embedder.model_id).status_code == 200, "at the next request"
+    finally:
+        AutoModel.objects.all().delete()
+        gateway.refresh()
+
+
 # ------------------------------------------------------------------------------------------------------ explain
 
 

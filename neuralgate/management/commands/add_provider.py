@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 
 from hosting import registration
+from hosting.terms import without_chat
 from neuralgate.management.answering import AnsweringCommand, model_terms
 
 TOKEN_FILE_BYTES_MAX = 4_096
@@ -26,6 +27,9 @@ class Command(AnsweringCommand):
         )
         parser.add_argument("--model", action="append", required=True, metavar="ID:IN:OUT[:CONTEXT]")
         parser.add_argument("--upstream", action="append", default=[], metavar="ID=NAME")
+        parser.add_argument(
+            "--embeddings", action="append", default=[], metavar="ID", help="a model that does not chat"
+        )
         parser.add_argument("--slots", type=int, help="parallel requests")
 
     def answer(
@@ -37,6 +41,7 @@ class Command(AnsweringCommand):
         token_file: Path | None,
         model: list[str],
         upstream: list[str],
+        embeddings: list[str],
         slots: int | None,
         **_: Any,
     ) -> dict[str, Any]:
@@ -44,7 +49,9 @@ class Command(AnsweringCommand):
             kind=kind,
             name=name,
             base_url=base_url,
-            models=model_terms(model, upstream, context_default=settings.CONTEXT_WINDOW_DEFAULT),
+            models=without_chat(
+                model_terms(model, upstream, context_default=settings.CONTEXT_WINDOW_DEFAULT), embeddings
+            ),
             token=_read(token_file) if token_file else "",
             slots=slots,
         )
