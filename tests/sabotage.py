@@ -283,6 +283,10 @@ DEFECTS = {
         "routing.chooser", "price_out = min(target.price_out,", "price_out = max(target.price_out,",
         JUDGES + "test_tests_are_paid_by_the_platform_at_a_fair_price_and_never_as_payable_money",
     ),
+    "cancellations_dropped_with_the_client": one(
+        "routing.upstream", "task is not None and task.cancelling()", "False",
+        "tests/routing/test_upstream.py::test_no_limit_of_time_is_lost_in_a_flood_of_pieces",
+    ),
 }  # fmt: skip
 
 
