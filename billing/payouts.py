@@ -56,8 +56,9 @@ def ask(
         # The row lock lets this customer's wishes come one by one, so that a repeated one finds the first.
         Customer.objects.select_for_update(no_key=True).get(pk=customer.pk)
         if once is not None and (asked_before := Payout.objects.filter(pk=once).first()):
-            if asked_before.customer_id != customer.pk:
-                raise PayoutRefused("Load the page anew, and ask again.")
+            wish = (customer.pk, amount_nanos, method)
+            if (asked_before.customer_id, asked_before.amount_nanos, asked_before.method) != wish:
+                raise PayoutRefused("This form was used already. Load the page anew, and ask again.")
             return asked_before
         kept = keep_destination(
             customer=customer, method=method, destination=destination, may_replace=may_replace

@@ -1,6 +1,5 @@
 """/join: an e-mail address, then its code or its link. No password; who is new has an account afterwards."""
 
-from allauth.account.internal.flows.login import record_authentication
 from allauth.account.utils import perform_login
 from allauth.core import ratelimit
 from django import forms
@@ -82,9 +81,7 @@ def _enter(request: HttpRequest, email: str) -> HttpResponse:
     """Sign in; allauth asks for a second factor, if there is one."""
     goal = request.session.pop(NEXT, "") or settings.LOGIN_REDIRECT_URL
     request.session.pop(TICKET, None)
-    user = signup.whose(email)
-    record_authentication(request, user, method="code", email=email)  # or it would be asked for again at once
-    response: HttpResponse = perform_login(request, user, email=email, redirect_url=goal)
+    response: HttpResponse = perform_login(request, signup.whose(email), email=email, redirect_url=goal)
     return response
 
 

@@ -9,7 +9,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
-from billing import balances, payouts, stripe_client, stripe_payouts
+from billing import balances, money, payouts, stripe_client, stripe_payouts
 from billing.models import PayoutDestination
 from billing.payouts import PayoutRefused
 from billing.stripe_client import PaymentError
@@ -31,7 +31,9 @@ def listed(request: HttpRequest, customer: Customer) -> HttpResponse:
         except PayoutRefused as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, f"Your payout is {asked.get_state_display()}.")
+            messages.success(
+                request, f"Your payout of {money.text(asked.amount_nanos)}: {asked.get_state_display()}."
+            )
             return redirect("payouts")
     context = {
         "form": form,

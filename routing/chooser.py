@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from accounts import envelope
 from accounts.envelope import ApiError, Problem
 from hosting.offers import LiveOffer
-from routing import choice, complexity, fitness, metering, near_names
+from routing import choice, complexity, fitness, metering
 from routing.calls import CHAT, EMBEDDINGS, Call
 from routing.choice import Draw, Field
 from routing.directory import AUTO, Directory
@@ -151,11 +151,6 @@ class Chooser:
             offers = [offer for offer in offers if self._load.offers(offer.offer_id, call.endpoint)]
         return offers
 
-    def _unknown(self, model: str) -> str:
-        found = " or ".join(near_names.near(model, self._directory.names()))
-        hint = f"Did you mean {found}?" if found else "GET /v1/models lists those that do."
-        return f"The model {model[: near_names.CHARS_MAX]!r} does not exist here. {hint}"
-
     def _pools(self, call: Call, found: Choice) -> list[Pool]:
         """What the call may go to, in order of preference."""
         if call.model == AUTO and call.endpoint != EMBEDDINGS:
@@ -167,7 +162,7 @@ class Chooser:
         for model in call.preferences.fallback_models:
             pools.append(Pool(model, self._directory.offers(model)))
         if not any(pool.offers for pool in pools):
-            raise ApiError(envelope.MODEL_NOT_FOUND.because(self._unknown(call.model)))
+            raise ApiError(envelope.MODEL_NOT_FOUND)
         offered = [pool._replace(offers=self._with_route(pool.offers, call)) for pool in pools]
         if not any(pool.offers for pool in offered):
             raise ApiError(envelope.UNSUPPORTED)

@@ -23,8 +23,9 @@ SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_ms))::int FROM (
  WHERE success AND streamed AND ttft_ms IS NOT NULL
 """
 COUNT_OUTCOMES = """
--- A range of the primary key of routing_inferencerequest (ids begin with their time): from the hour before the last
--- one that was counted, because an answer may take a while. Hours without requests have a row, too.
+-- A range of the primary key of routing_inferencerequest (ids begin with the time of admission, created_at is that of
+-- the booking): the hour before the last one that was counted is counted again, because an answer may take a while,
+-- with what was admitted up to an hour before it, so that no count ever falls. Hours without requests have a row, too.
 WITH since AS MATERIALIZED (
     SELECT greatest(date_trunc('hour', app_now() - interval '30 days', 'UTC'),
                     coalesce((SELECT max(hour) - interval '1 hour' FROM routing_outcomehour),
@@ -33,9 +34,10 @@ WITH since AS MATERIALIZED (
     SELECT date_trunc('hour', created_at, 'UTC') AS hour,
            count(*) FILTER (WHERE outcome IN ('finished', 'capped', 'hung_up')) AS served,
            count(*) FILTER (WHERE outcome IN ('upstream_failed', 'no_server', 'platform_fault')) AS failed
-      FROM routing_inferencerequest
-     WHERE id >= (lpad(to_hex((extract(epoch FROM (SELECT hour FROM since)) * 1000)::bigint), 12, '0')
+      FROM routing_inferencerequest, since
+     WHERE id >= (lpad(to_hex((extract(epoch FROM since.hour - interval '1 hour') * 1000)::bigint), 12, '0')
                   || repeat('0', 20))::uuid
+       AND created_at >= since.hour
      GROUP BY 1
 )
 INSERT INTO routing_outcomehour (hour, served, failed, counted_at)

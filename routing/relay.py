@@ -36,8 +36,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_attempt", "_booking", "_call", "_delivery", "_explain", "_hung_up", "_lease", "_loop", "_task", "_ticket",
-        "_traffic", "problem", "tried",
+        "_attempt", "_booking", "_call", "_delivery", "_explain", "_failure", "_hung_up", "_lease", "_loop", "_task",
+        "_ticket", "_traffic", "problem", "tried",
     )  # fmt: skip
 
     def __init__(
@@ -66,6 +66,9 @@ class Relay:
             ticket, traffic.settlement, self._loop.time, before=before._booking if before else None
         )
         self._attempt: Attempt | None = None  # the last one
+        self._failure: Failure | None = (
+            before._failure if before else None
+        )  # what is told, if nobody serves it
         self._hung_up = False
         self.tried: frozenset[int] = before.tried if before else frozenset()
         self.problem: Problem | None = None
@@ -143,12 +146,11 @@ class Relay:
         """The attempt that completed the answer; else why the last one did not."""
         traffic, offers = self._traffic, self._ticket.offers
         deadline_s = self._booking.started_s + traffic.bounds.total_s
-        failure: Failure | None = None
         for position, offer in enumerate(offers, 1):
-            if failure is not None and not self._may_retry(deadline_s):
+            if position > 1 and not self._may_retry(deadline_s):
                 break
             if not self._takes(offer, last=position == len(offers)):
-                failure = failure or Failure("no free slot", neutral=True, retry_after_s=1)
+                self._failure = self._failure or Failure("no free slot", neutral=True, retry_after_s=1)
                 continue
             self.tried |= {offer.server_id}
             self._attempt = attempt = Attempt(
@@ -161,7 +163,10 @@ class Relay:
             except Failure as caught:
                 # Its frames have what was read, up to 16 MiB.
                 caught.__traceback__ = caught.__context__ = None
-                failure = caught
+                if self._failure is None or not caught.unsupported:
+                    self._failure = (
+                        caught  # to lack a route is the caller's mistake only where nothing else failed
+                    )
                 self._note_failure(attempt, caught)
             else:
                 self._note_success(attempt)
@@ -169,8 +174,8 @@ class Relay:
             finally:
                 traffic.load.end(offer.server_id)
                 traffic.retrying -= position > 1
-        assert failure is not None, "a ticket without servers"
-        return failure
+        assert self._failure is not None, "a ticket without servers"
+        return self._failure
 
     def _takes(self, offer: LiveOffer, *, last: bool) -> bool:
         """Whether the server takes a request now; as the last one also if it failed a moment ago."""

@@ -7,17 +7,18 @@ import psycopg
 
 from accounts import envelope
 from accounts.envelope import ApiError
-from routing import admission
+from routing import admission, near_names
 from routing.admission import Admission, Ticket, Verdict
 from routing.batching import Full, Unreachable
 from routing.calls import Call
 from routing.chooser import Choice, Chooser
 from routing.delivery import Headers
-from routing.directory import Directory
+from routing.directory import AUTO, Directory
 from routing.repeats import Lease, Lost
 from routing.settlement import Settlement
 
 STALE_TRIES = 3
+NAME_CHARS_SAID = 100
 
 
 class Asked(NamedTuple):
@@ -64,7 +65,7 @@ class Tickets:
                     raise
                 await self.authenticate(asked.digest)
                 await self._refresh(arrived_s)  # it may have been registered this moment
-                choice = self._choose(asked, tried)
+                choice = self._choose_again(asked)
             application = admission.apply(asked.digest, call, choice, output_max=self._output_tokens_max)
             verdict = await self._ask(application)
             if verdict.status != "stale":
@@ -105,6 +106,19 @@ class Tickets:
                 raise ApiError(envelope.NO_SERVER)  # a test is for this server, and nobody else answers it
             return self._chooser.choose_target(asked.call, asked.target, self._test_price_max)
         return self._chooser.choose(asked.call, asked.seed, tried=tried)
+
+    def _choose_again(self, asked: Asked) -> Choice:
+        """For a caller who is known: what nobody offers is told with the names that are near."""
+        try:
+            return self._choose(asked, frozenset())
+        except ApiError as error:
+            if error.problem is not envelope.MODEL_NOT_FOUND or asked.call.model == AUTO:
+                raise
+            model = asked.call.model
+            found = " or ".join(near_names.near(model, self._directory.names()))
+            hint = f"Did you mean {found}?" if found else "GET /v1/models lists those that do."
+            said = f"The model {model[:NAME_CHARS_SAID]!r} does not exist here. {hint}"
+            raise ApiError(error.problem.because(said)) from None
 
     async def _bind(self, lease: Lease, charge: str) -> None:
         try:

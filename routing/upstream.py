@@ -93,8 +93,10 @@ class Answer:
         try:
             chunk = await reading
         except RequestTimeoutError:
+            _heed_cancellation()
             raise Failure("timeout", timeout=True) from None
         except PyreqwestError:
+            _heed_cancellation()
             raise Failure("cut off") from None
         _heed_cancellation()
         return None if chunk is None else bytes(chunk)
@@ -131,13 +133,9 @@ class Upstreams:
         )
         try:
             response = await request.__aenter__()
-        except ConnectError:
-            self.forget(offer)
-            raise Failure("no connection") from None
-        except RequestTimeoutError:
-            raise Failure("timeout", timeout=True) from None
-        except PyreqwestError:
-            raise Failure("broken answer") from None
+        except PyreqwestError as error:
+            _heed_cancellation()
+            raise self._failure(error, offer) from None
         answer = Answer(request, response)
         try:
             _heed_cancellation()
@@ -146,6 +144,15 @@ class Upstreams:
             await answer.close()
             raise
         return answer
+
+    def _failure(self, error: PyreqwestError, offer: LiveOffer) -> Failure:
+        """Why there is no answer at all."""
+        if isinstance(error, ConnectError):
+            self.forget(offer)
+            return Failure("no connection")
+        if isinstance(error, RequestTimeoutError):
+            return Failure("timeout", timeout=True)
+        return Failure("broken answer")
 
     def forget(self, offer: LiveOffer) -> None:
         """Resolve the name anew at the next request: home servers change their address."""
@@ -179,7 +186,7 @@ class Upstreams:
 
 
 def _heed_cancellation() -> None:
-    """Raise the cancellation that pyreqwest drops when what it waited for is there at the same moment.
+    """Raise the cancellation that pyreqwest drops when what it waited for, or an error, is there at the same moment.
 
     In a flood of pieces that is every fifth: a limit of time would never end the stream, nor would a hang-up.
     """

@@ -7,6 +7,8 @@ register = template.Library()
 # The first that fits wins: every browser also says that it is an older one, and every system what it stems from.
 BROWSERS = (
     ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
     ("Chrome/", "Chrome"),

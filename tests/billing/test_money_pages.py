@@ -106,6 +106,9 @@ def test_a_form_that_is_sent_twice_asks_for_one_payout(bob: Person):
     carol = factories.hoster("carol")[0]
     page = signed_in(carol).post("/hosters/payouts", sent).content.decode()
     assert "Load the page anew" in page
+    other = {**sent, "amount_nanos": "50"}
+    assert "Load the page anew" in client.post("/hosters/payouts", other).content.decode()
+    assert bob.customer.payouts.get().amount_nanos == 20 * USD
     assert str(payout.customer.user.email) not in page
     assert carol.customer.payouts.count() == 0
 
