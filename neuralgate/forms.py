@@ -1,4 +1,4 @@
-"""Forms of pages that show several apps: a new key (its limit is money, its models the market's), the log's filters."""
+"""Forms of pages that show several apps: keys (limits are money, models the market's), the log's filters."""
 
 import dataclasses
 import datetime as dt
@@ -84,6 +84,27 @@ class KeyForm(forms.Form):
             if terms.MODEL_ID.fullmatch(name) is None:
                 raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
         return names
+
+
+class EditKeyForm(KeyForm):
+    """The keyword arguments of `issuing.amend`, without the key. The form begins with what the key has."""
+
+    def __init__(self, data: Any = None, *, key: ApiKey) -> None:
+        self.key = key
+        limit_nanos = key.spend_limit_nanos
+        has = {
+            "name": key.name,
+            "expires_at": key.expires_at and (key.expires_at - dt.timedelta(microseconds=1)).date(),
+            "spend_limit_nanos": None if limit_nanos is None else money.decimal(limit_nanos),
+            "spend_period": key.spend_period,
+            "allowed_models": "\n".join(key.allowed_models),
+        }
+        super().__init__(data, initial=has)
+        self.fields["spend_period"].help_text += " Under another period, counting begins anew."
+
+    def clean_expires_at(self) -> dt.datetime | None:
+        # A key may end in the midst of its last day: what nobody touched stays as it is.
+        return super().clean_expires_at() if "expires_at" in self.changed_data else self.key.expires_at
 
 
 class RotateForm(forms.Form):

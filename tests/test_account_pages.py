@@ -17,8 +17,9 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import auth
+from accounts import auth, issuing
 from accounts.envelope import ApiError
+from accounts.issuing import KeyRefused
 from routing import explanations, receipts
 from routing.models import InferenceRequest
 from tests import bookings, factories
@@ -331,12 +332,85 @@ def test_a_rotation_without_grace_ends_the_old_string_at_once():
     )
 
 
-@pytest.mark.parametrize("action", ["rotate", "revoke", "end"])
+def test_a_key_is_edited_and_keeps_its_string():
+    alice = factories.person()
+    expires_at = timezone.now() + dt.timedelta(days=2, hours=1)
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, expires_at=expires_at)
+    client = signed_in(alice)
+    path = f"/account/keys/{row.pk}/edit"
+    assert f'href="{path}"' in text(client, "/account")
+    with few_queries():
+        page = text(client, path)
+    last_day = (expires_at.astimezone(dt.UTC) - dt.timedelta(microseconds=1)).date()
+    for words in ('value="0.01"', f'value="{last_day}"', '<option value="month" selected>'):
+        assert words in page, words
+    given = {"name": "website", "spend_limit_nanos": "", "spend_period": "day", "expires_at": str(last_day)}
+    answer = client.post(path, given, follow=True)
+    assert "“website” is changed" in answer.content.decode()
+    changed = auth.caller(f"Bearer {key}")
+    assert (changed.name, changed.spend_limit_nanos, changed.spend_period) == ("website", None, "day")
+    assert changed.expires_at == expires_at  # nobody touched the day
+    client.post(path, {**given, "expires_at": str(last_day + dt.timedelta(days=1)), "allowed_models": "auto"})
+    changed.refresh_from_db()
+    assert changed.allowed_models == ["auto"]
+    assert changed.expires_at == dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=2)
+
+
+def test_what_an_edited_key_may_not_be_is_said_and_changes_nothing():
+    alice = factories.person()
+    page = signed_in(alice).post(
+        f"/account/keys/{alice.api_key.pk}/edit",
+        {"name": "website", "spend_period": "day", "expires_at": "2020-01-01", "spend_limit_nanos": "-1"},
+    )
+    assert "This day has passed" in page.content.decode()
+    assert "greater than or equal to 0" in page.content.decode()
+    alice.api_key.refresh_from_db()
+    assert alice.api_key.name == "test"
+
+
+def test_what_a_key_used_of_its_limit_is_beside_the_form():
+    alice = factories.person()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
+    bookings.book(factories.Person(alice.customer, key, row), offer)
+    page = text(signed_in(alice), f"/account/keys/{row.pk}/edit")
+    assert "Of its $0.01 per day the key has used $0.0001." in page
+
+
+@pytest.mark.parametrize("what", ["revoked", "expired", "of the playground"])
+def test_a_key_that_is_over_or_the_playgrounds_is_not_edited(what: str):
+    alice = factories.person()
+    fields: dict[str, Any] = {
+        "revoked": {"revoked_at": timezone.now()},
+        "expired": {"expires_at": timezone.now()},
+        "of the playground": {"is_playground": True},
+    }[what]
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**fields)
+    path = f"/account/keys/{alice.api_key.pk}/edit"
+    assert signed_in(alice).get(path).status_code == 404
+    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day"}).status_code == 404
+
+
+def test_a_key_that_is_revoked_meanwhile_is_not_amended():
+    alice = factories.person()
+    issuing.revoke(alice.api_key)
+    with pytest.raises(KeyRefused, match="revoked meanwhile"):
+        issuing.amend(
+            alice.api_key,
+            name="x",
+            expires_at=None,
+            spend_limit_nanos=None,
+            spend_period="day",
+            allowed_models=[],
+        )
+
+
+@pytest.mark.parametrize("action", ["edit", "rotate", "revoke", "end"])
 def test_carol_gets_404_on_alices_key(action: str):
     alice = factories.person()
     carol = signed_in(factories.person("carol"))
     path = f"/account/keys/{alice.api_key.pk}/{action}"
-    assert carol.post(path, {"grace": "0"}).status_code == 404
+    assert carol.post(path, {"grace": "0", "name": "x", "spend_period": "day"}).status_code == 404
     assert carol.get(path).status_code in (404, 405)
     assert Client().get("/v1/usage", headers=alice.headers).status_code == 200
 

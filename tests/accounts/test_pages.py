@@ -19,6 +19,7 @@ PUBLIC = ["/", "/models", "/hosters", "/accounts/login/", "/accounts/signup/", "
 PRIVATE = [
     *("/account", "/account/requests", "/account/keys/new", "/account/keys/1/revoke"),
     *("/account/requests.csv", "/account/requests/1", "/account/keys/1/rotate", "/account/playground"),
+    "/account/keys/1/edit",
     *("/account/credit", "/hosters/payouts", "/hosters/payouts/stripe"),
     *("/hosters/register", "/hosters/portal", "/hosters/servers/1", "/hosters/servers/1/token"),
 ]
