@@ -136,7 +136,9 @@ class RequestsForm(forms.Form):
     """The filters of the log; empty ones filter nothing."""
 
     key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="every key")
-    model = forms.CharField(required=False, max_length=200)
+    model = forms.CharField(
+        required=False, max_length=200, widget=forms.TextInput(attrs={"placeholder": "or a part"})
+    )
     outcome = forms.ChoiceField(
         required=False, choices=[("", "every outcome"), *InferenceRequest.Outcome.choices]
     )
@@ -156,6 +158,11 @@ class RequestsForm(forms.Form):
             raise ValidationError("This is not the id of a request.")
         return found
 
+    def clean(self) -> None:
+        first, last = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        if first and last and first > last:
+            self.add_error("until", "This day is before the first one. Choose the same day or a later one.")
+
     def wanted(self) -> Filter:
         """The filters of a valid form."""
         given = self.cleaned_data
@@ -163,6 +170,6 @@ class RequestsForm(forms.Form):
         return dataclasses.replace(
             days,
             key=given["key"].pk if given["key"] else None,
-            model=given["model"] or None,
+            model_part=given["model"] or None,
             outcome=given["outcome"] or None,
         )

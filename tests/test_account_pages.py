@@ -20,7 +20,7 @@ from django.utils import timezone
 from accounts import auth, issuing
 from accounts.envelope import ApiError
 from accounts.issuing import KeyRefused
-from routing import explanations, receipts
+from routing import explanations, export, receipts
 from routing.models import InferenceRequest
 from tests import bookings, factories
 from tests.accounts.test_pages import signed_in, text
@@ -114,28 +114,70 @@ def test_an_id_leads_to_its_receipt_whichever_way_it_is_written(form: str):
     assert "None of your requests has this id" in carol.content.decode()
 
 
-def test_the_csv_of_the_page_is_that_of_the_api():
-    alice, call, _ = served()
+def download(who: factories.Person, query: str = "") -> list[dict[str, str]]:
+    """The lines of the log's file."""
 
-    async def download(query: str) -> list[dict[str, str]]:
+    async def run() -> str:
         client = AsyncClient()
-        await client.aforce_login(alice.customer.user)
+        await client.aforce_login(who.customer.user)
         response = await client.get(f"/account/requests.csv{query}")
         assert response["Content-Disposition"] == 'attachment; filename="usage.csv"'
         assert "no-store" in response["Cache-Control"]
-        return list(
-            csv.DictReader(
-                io.StringIO("".join([piece.decode() async for piece in response.streaming_content]))
-            )
-        )
+        return "".join([piece.decode() async for piece in response.streaming_content])
 
-    (line,) = asyncio.run(download(""))
+    return list(csv.DictReader(io.StringIO(asyncio.run(run()))))
+
+
+def test_the_csv_of_the_page_is_that_of_the_api_and_says_which_request_key_and_outcome():
+    alice, call, _ = served()
+    (line,) = download(alice)
+    assert list(line)[: len(export.COLUMNS)] == list(export.COLUMNS)
     assert (line["model"], line["cost_usd"]) == (call.offer.model_id, "0.0001")
+    assert (line["request_id"], line["key"], line["outcome"]) == (f"req_{call.id.hex}", "test", "finished")
     today = dt.datetime.now(dt.UTC).date()
-    assert len(asyncio.run(download(f"?since={today}&until={today}"))) == 1
-    assert asyncio.run(download("?since=2021-01-01&until=2021-02-01")) == []
-    assert asyncio.run(download("?until=2021-02-01")) == []
+    assert len(download(alice, f"?since={today}&until={today}")) == 1
+    assert download(alice, "?since=2021-01-01&until=2021-02-01") == []
+    assert download(alice, "?until=2021-02-01") == []
     assert Client().get("/account/requests.csv").status_code == 302
+
+
+def test_the_csv_has_what_the_filters_of_the_page_keep(settings):
+    settings.EXPORT_PAGE_ROWS = 1
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    key, row = issuing.issue(customer=alice.customer, name="=1+1")
+    by_second = bookings.book(factories.Person(alice.customer, key, row), call.offer)
+    bookings.book(factories.person("carol"), call.offer)
+    part = call.offer.model_id[2:-2].upper()
+    today = dt.datetime.now(dt.UTC).date()
+    for query, expected in {
+        "": [call, failed, by_second],
+        f"?key={row.pk}": [by_second],
+        f"?model={part}": [call, failed, by_second],
+        "?model=nothing-like-it": [],
+        "?model=%25": [],
+        "?outcome=upstream_failed": [failed],
+        f"?outcome=finished&key={alice.api_key.pk}&since={today}&until={today}": [call],
+        f"?id=req_{failed.id.hex}": [failed],
+        f"?id={failed.id}&outcome=finished": [],
+    }.items():
+        found = [line["request_id"] for line in download(alice, query)]
+        assert found == [f"req_{one.id.hex}" for one in expected], query
+    assert download(alice, f"?key={row.pk}")[0]["key"] == "'=1+1"
+
+
+def test_the_link_to_the_csv_has_the_filters_and_wrong_ones_lead_back():
+    alice, call, _ = served()
+    client = signed_in(alice)
+    part = call.offer.model_id[1:].upper()
+    page = text(client, f"/account/requests?model={part}&outcome=finished&key=")
+    assert str(call.id) in page
+    assert f'href="/account/requests.csv?model={part}&amp;outcome=finished"' in page
+    wrong = "since=2026-02-02&until=2026-02-01"
+    page = text(client, f"/account/requests?{wrong}")
+    assert "This day is before the first one" in page
+    assert str(call.id) not in page
+    assert client.get(f"/account/requests.csv?{wrong}")["Location"] == f"/account/requests?{wrong}"
 
 
 def test_a_receipt_says_what_was_counted_what_was_paid_and_to_whom():
