@@ -16,9 +16,8 @@ from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
 from hosting import terms
-from routing import receipts
+from routing import endings, receipts
 from routing.history import Filter
-from routing.models import InferenceRequest
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
@@ -135,13 +134,11 @@ class DisputeForm(forms.Form):
 class RequestsForm(forms.Form):
     """The filters of the log; empty ones filter nothing."""
 
-    key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="every key")
+    key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="any key")
     model = forms.CharField(
         required=False, max_length=200, widget=forms.TextInput(attrs={"placeholder": "or a part"})
     )
-    outcome = forms.ChoiceField(
-        required=False, choices=[("", "every outcome"), *InferenceRequest.Outcome.choices]
-    )
+    outcome = forms.ChoiceField(required=False, choices=[("", "any outcome"), *endings.CHOICES])
     since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     id = forms.CharField(label="Request id", required=False, max_length=80)

@@ -21,7 +21,7 @@ CSV_DAYS = 30  # when no days are chosen
 @customers_only
 def log(request: HttpRequest, customer: Customer) -> HttpResponse:
     """One page of the log; an id that belongs to the customer leads to its receipt."""
-    form = RequestsForm(request.GET, keys=customer.api_keys.order_by("-pk"))
+    form = RequestsForm(request.GET, keys=customer.api_keys.order_by("is_playground", "-pk"))
     wanted = form.wanted() if form.is_valid() else history.Filter()
     if form.is_valid() and (one := form.cleaned_data["id"]):
         if receipts.of(customer, one):

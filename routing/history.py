@@ -6,9 +6,8 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 from accounts.models import Customer
-from routing import usage
+from routing import endings, usage
 from routing.export import first_id
-from routing.models import InferenceRequest
 
 ROWS_DEFAULT = 50
 ROWS_MAX = 200
@@ -100,7 +99,11 @@ class Line:
 
     @property
     def outcome_words(self) -> str:
-        return str(InferenceRequest.Outcome(self.outcome).label)
+        return endings.words(self.outcome)
+
+    @property
+    def tone(self) -> str:
+        return endings.tone(self.outcome, success=self.success)
 
 
 @dataclass(frozen=True, slots=True)

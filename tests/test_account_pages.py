@@ -223,6 +223,30 @@ def test_a_failed_request_says_that_it_cost_nothing():
     assert "the server failed" in page
 
 
+@pytest.mark.parametrize(("outcome", "began"), [("hung_up", True), ("abandoned", False)])
+def test_what_the_customer_stopped_is_neither_good_nor_bad(outcome: str, began: bool):
+    alice, call, _ = served()
+    InferenceRequest.objects.filter(pk=call.id).update(outcome=outcome, success=began)
+    for path in ("/account/requests", f"/account/requests/{call.id}"):
+        page = text(signed_in(alice), path)
+        assert re.search(r'<span class="badge ?">you stopped it', page), path
+        assert "hung up" not in page
+
+
+def test_the_books_on_a_receipt_are_in_order_of_time(travel):
+    from billing import ledger
+
+    alice, call, _ = served()
+    travel(dt.timedelta(minutes=1))
+    ledger.reverse(reversals=[ledger.Reversal(call.id)], reason="its server was convicted")
+    receipt = receipts.of(alice.customer, call.id)
+    assert receipt is not None
+    times = [one.created_at for one in receipt.transfers]
+    assert times == sorted(times)
+    assert [one.kind for one in receipt.transfers][:2] == ["charge", "fee"]
+    assert receipt.transfers[-1].created_at > receipt.transfers[0].created_at
+
+
 def test_carol_gets_404_on_alices_receipt():
     _, call, _ = served()
     carol = signed_in(factories.person("carol"))
@@ -482,7 +506,11 @@ def test_the_playgrounds_key_lives_fifteen_minutes_and_is_listed_as_long():
     assert row.customer == alice.customer
     assert row.expires_at is not None
     assert dt.timedelta(minutes=14) < row.expires_at - timezone.now() <= dt.timedelta(minutes=15)
-    assert row.visible_part in text(client, "/account")
+    page = text(client, "/account")
+    own, _, of_the_playground = page.partition("<summary>From the playground (1)</summary>")
+    assert alice.api_key.visible_part in own
+    assert row.visible_part not in own
+    assert row.visible_part in of_the_playground
     assert client.get(f"/account/keys/{row.pk}/rotate").status_code == 404
     type(row).objects.filter(pk=row.pk).update(expires_at=timezone.now())
     assert row.visible_part not in text(client, "/account")
