@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,7 @@ from accounts import issuing
 from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
-from hosting import terms
+from hosting import namesakes, terms
 from routing import endings, receipts
 from routing.history import Filter
 
@@ -24,7 +25,12 @@ SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
 
 
 class KeyForm(forms.Form):
-    """The keyword arguments of `issuing.issue`, without the customer."""
+    """The keyword arguments of `issuing.issue`, without the customer.
+
+    models_before: what the key was allowed already, which may have gone from the market.
+    """
+
+    models_before: Sequence[str] = ()
 
     name = forms.CharField(
         max_length=80,
@@ -82,6 +88,8 @@ class KeyForm(forms.Form):
         for name in names:
             if terms.MODEL_ID.fullmatch(name) is None:
                 raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
+        if complaints := namesakes.complaints([name for name in names if name not in self.models_before]):
+            raise ValidationError([ValidationError(complaint) for complaint in complaints])
         return names
 
 
@@ -90,6 +98,7 @@ class EditKeyForm(KeyForm):
 
     def __init__(self, data: Any = None, *, key: ApiKey) -> None:
         self.key = key
+        self.models_before = key.allowed_models
         limit_nanos = key.spend_limit_nanos
         has = {
             "name": key.name,

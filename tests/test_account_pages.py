@@ -434,6 +434,17 @@ def test_what_an_edited_key_may_not_be_is_said_and_changes_nothing():
     assert alice.api_key.name == "test"
 
 
+def test_an_edited_key_keeps_a_model_that_is_gone():
+    alice = factories.person()
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(allowed_models=["gone"])
+    given = {"name": "website", "spend_period": "day", "allowed_models": "gone\nauto\nnobodys"}
+    path = f"/account/keys/{alice.api_key.pk}/edit"
+    page = signed_in(alice).post(path, given).content.decode()
+    assert "Nobody has “nobodys” here" in page
+    assert "Nobody has “gone” here" not in page
+    assert signed_in(alice).post(path, {**given, "allowed_models": "gone\nauto"}).status_code == 302
+
+
 def test_what_a_key_used_of_its_limit_is_beside_the_form():
     alice = factories.person()
     _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
