@@ -59,7 +59,7 @@ async function showReceipt(name, figures) {
   const one = await response.json();
   const by = one.server ? `${one.server}${one.hoster ? ` of ${one.hoster}` : ""}` : "nobody";
   figures.textContent = `${dollars(one.cost_usd)} · ${one.input.billed_tokens} tokens in, ${one.output.billed_tokens} out`
-    + ` · first token ${seconds(one.ttft_ms)}, whole ${seconds(one.latency_ms)} · ${one.model || one.model_asked} by ${by} `;
+    + ` · first token ${seconds(one.ttft_ms)}, whole ${seconds(one.latency_ms)} · ${one.model || one.model_asked} by ${by}. `;
   const link = figures.appendChild(document.createElement("a"));
   link.href = `/account/requests/${one.id}`;
   link.textContent = "Receipt";
