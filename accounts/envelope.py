@@ -135,7 +135,10 @@ CREDIT_RESERVED = Problem(
     "Your other running requests hold the credit this one needs. Wait for them to finish or lower max_tokens.",
 )
 SPEND_LIMIT = Problem(
-    402, CREDIT, "spend_limit_reached", "This API key has reached its spending limit. Raise it on /account."
+    402,
+    CREDIT,
+    "spend_limit_reached",
+    "What is left of this API key's spending limit does not cover this request. Edit the key on /account.",
 )
 RATE_LIMITED = Problem(429, RATE, "rate_limit_exceeded", "Too many requests. Try again later.")
 REFUSED_UPSTREAM = Problem(400, INVALID, "refused_by_server", "The model's server refused this request.")

@@ -1,4 +1,4 @@
-"""API keys come and go: issue one, which is shown once; rotate it; revoke it from the next request on."""
+"""API keys come and go: issue one, which is shown once; amend, rotate or revoke it from the next request on."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -62,6 +62,31 @@ def issue_for_playground(customer: Customer) -> tuple[str, ApiKey]:
 def in_use(customer: Customer) -> QuerySet[ApiKey]:
     """The customer's keys that are neither revoked nor expired."""
     return customer.api_keys.filter(Q(expires_at=None) | Q(expires_at__gt=Now()), revoked_at=None)
+
+
+def amend(
+    key: ApiKey,
+    *,
+    name: str,
+    expires_at: dt.datetime | None,
+    spend_limit_nanos: int | None,
+    spend_period: str,
+    allowed_models: Sequence[str],
+) -> None:
+    """What the key is called and may do from the next request on, in every process: none of them remembers keys.
+
+    Units are those of `issue`. Of the running period the limit counts what was booked under a limit of the same
+    period; under another one, or without a limit, nothing was counted. Raises KeyRefused when it was revoked meanwhile.
+    """
+    changed = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(
+        name=name,
+        expires_at=expires_at,
+        spend_limit_nanos=spend_limit_nanos,
+        spend_period=spend_period,
+        allowed_models=list(allowed_models),
+    )
+    if not changed:
+        raise KeyRefused("This key was revoked meanwhile. Look at your list of keys.")
 
 
 def rotate(key: ApiKey, *, grace: dt.timedelta) -> str:

@@ -19,6 +19,7 @@ REVOKED_SHOWN_MAX = 10
 @customers_only
 def overview(request: HttpRequest, customer: Customer) -> HttpResponse:
     balance = balances.of(customer)
+    keys = _keys(customer)
     asked = request.GET
     context = {
         "customer": customer,
@@ -32,7 +33,8 @@ def overview(request: HttpRequest, customer: Customer) -> HttpResponse:
         "use": usage_charts.of(customer, interval=asked.get("interval", ""), by=asked.get("by", "")),
         "intervals": usage_charts.INTERVALS,
         "groupings": usage_charts.GROUPINGS,
-        "keys": _keys(customer),
+        "keys": [(key, spent) for key, spent in keys if not key.is_playground],
+        "playground_keys": [key for key, _ in keys if key.is_playground],
         "revoked": customer.api_keys.exclude(revoked_at=None)
         .exclude(is_playground=True)
         .order_by("-revoked_at")[:REVOKED_SHOWN_MAX],

@@ -1,8 +1,9 @@
-"""Forms of pages that show several apps: a new key (its limit is money, its models the market's), the log's filters."""
+"""Forms of pages that show several apps: keys (limits are money, models the market's), the log's filters."""
 
 import dataclasses
 import datetime as dt
 import uuid
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -15,17 +16,21 @@ from accounts import issuing
 from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
-from hosting import terms
-from routing import receipts
+from hosting import namesakes, terms
+from routing import endings, receipts
 from routing.history import Filter
-from routing.models import InferenceRequest
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
 
 
 class KeyForm(forms.Form):
-    """The keyword arguments of `issuing.issue`, without the customer."""
+    """The keyword arguments of `issuing.issue`, without the customer.
+
+    models_before: what the key was allowed already, which may have gone from the market.
+    """
+
+    models_before: Sequence[str] = ()
 
     name = forms.CharField(
         max_length=80,
@@ -83,7 +88,31 @@ class KeyForm(forms.Form):
         for name in names:
             if terms.MODEL_ID.fullmatch(name) is None:
                 raise ValidationError(f"“{name[:80]}” cannot be the id of a model.")
+        if complaints := namesakes.complaints([name for name in names if name not in self.models_before]):
+            raise ValidationError([ValidationError(complaint) for complaint in complaints])
         return names
+
+
+class EditKeyForm(KeyForm):
+    """The keyword arguments of `issuing.amend`, without the key. The form begins with what the key has."""
+
+    def __init__(self, data: Any = None, *, key: ApiKey) -> None:
+        self.key = key
+        self.models_before = key.allowed_models
+        limit_nanos = key.spend_limit_nanos
+        has = {
+            "name": key.name,
+            "expires_at": key.expires_at and (key.expires_at - dt.timedelta(microseconds=1)).date(),
+            "spend_limit_nanos": None if limit_nanos is None else money.decimal(limit_nanos),
+            "spend_period": key.spend_period,
+            "allowed_models": "\n".join(key.allowed_models),
+        }
+        super().__init__(data, initial=has)
+        self.fields["spend_period"].help_text += " Under another period, counting begins anew."
+
+    def clean_expires_at(self) -> dt.datetime | None:
+        # A key may end in the midst of its last day: what nobody touched stays as it is.
+        return super().clean_expires_at() if "expires_at" in self.changed_data else self.key.expires_at
 
 
 class RotateForm(forms.Form):
@@ -114,11 +143,11 @@ class DisputeForm(forms.Form):
 class RequestsForm(forms.Form):
     """The filters of the log; empty ones filter nothing."""
 
-    key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="every key")
-    model = forms.CharField(required=False, max_length=200)
-    outcome = forms.ChoiceField(
-        required=False, choices=[("", "every outcome"), *InferenceRequest.Outcome.choices]
+    key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="any key")
+    model = forms.CharField(
+        required=False, max_length=200, widget=forms.TextInput(attrs={"placeholder": "or a part"})
     )
+    outcome = forms.ChoiceField(required=False, choices=[("", "any outcome"), *endings.CHOICES])
     since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     id = forms.CharField(label="Request id", required=False, max_length=80)
@@ -135,6 +164,11 @@ class RequestsForm(forms.Form):
             raise ValidationError("This is not the id of a request.")
         return found
 
+    def clean(self) -> None:
+        first, last = self.cleaned_data.get("since"), self.cleaned_data.get("until")
+        if first and last and first > last:
+            self.add_error("until", "This day is before the first one. Choose the same day or a later one.")
+
     def wanted(self) -> Filter:
         """The filters of a valid form."""
         given = self.cleaned_data
@@ -142,6 +176,6 @@ class RequestsForm(forms.Form):
         return dataclasses.replace(
             days,
             key=given["key"].pk if given["key"] else None,
-            model=given["model"] or None,
+            model_part=given["model"] or None,
             outcome=given["outcome"] or None,
         )

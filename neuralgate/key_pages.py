@@ -1,4 +1,4 @@
-"""Making, rotating and revoking API keys."""
+"""Making, editing, rotating and revoking API keys."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -9,8 +9,9 @@ from django.views.decorators.http import require_POST
 from accounts import issuing, once
 from accounts.issuing import KeyRefused
 from accounts.models import Customer
+from billing import spending
 from billing.visitors import customers_only
-from neuralgate.forms import KeyForm, RotateForm
+from neuralgate.forms import EditKeyForm, KeyForm, RotateForm
 
 
 @customers_only
@@ -29,6 +30,25 @@ def new(request: HttpRequest, customer: Customer) -> HttpResponse:
             context = {"key": key, "row": row, "public_url": settings.PUBLIC_URL}
             return render(request, "accounts/key_made.html", context)
     return render(request, "accounts/key_new.html", {"form": form})
+
+
+@customers_only
+def edit(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
+    """What a key is called and may do; it acts on the next request."""
+    row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
+    form = EditKeyForm(request.POST if request.method == "POST" else None, key=row)
+    if request.method == "POST" and form.is_valid():
+        try:
+            issuing.amend(row, **form.cleaned_data)
+        except KeyRefused as refusal:
+            form.add_error(None, str(refusal))
+        else:
+            messages.success(
+                request, f"The key “{form.cleaned_data['name']}” is changed, from its next request on."
+            )
+            return redirect("account")
+    spent = spending.by_key(customer).get(row.pk)
+    return render(request, "accounts/key_edit.html", {"key": row, "form": form, "spent": spent})
 
 
 @customers_only

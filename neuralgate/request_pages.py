@@ -5,13 +5,14 @@ import datetime as dt
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import urlencode
 
 from accounts.models import Customer
 from billing.visitors import customers_only
 from neuralgate import disputing
 from neuralgate.forms import DisputeForm, RequestsForm
-from routing import booking, explanations, export, history, periods, receipts
+from routing import booking, explanations, export, history, log_csv, periods, receipts
 from routing.receipts import Receipt
 
 CSV_DAYS = 30  # when no days are chosen
@@ -20,7 +21,7 @@ CSV_DAYS = 30  # when no days are chosen
 @customers_only
 def log(request: HttpRequest, customer: Customer) -> HttpResponse:
     """One page of the log; an id that belongs to the customer leads to its receipt."""
-    form = RequestsForm(request.GET, keys=customer.api_keys.order_by("-pk"))
+    form = RequestsForm(request.GET, keys=customer.api_keys.order_by("is_playground", "-pk"))
     wanted = form.wanted() if form.is_valid() else history.Filter()
     if form.is_valid() and (one := form.cleaned_data["id"]):
         if receipts.of(customer, one):
@@ -31,6 +32,7 @@ def log(request: HttpRequest, customer: Customer) -> HttpResponse:
         "form": form,
         "page": history.page(customer, wanted, before=receipts.parse(request.GET.get("before", ""))),
         "is_filtered": bool(asked),
+        "csv_days": None if asked.keys() & {"since", "until"} else CSV_DAYS,
         "is_first": "before" not in request.GET,
         "query": urlencode(asked),
     }
@@ -63,12 +65,21 @@ def show(request: HttpRequest, customer: Customer, found: Receipt, form: Dispute
 
 @customers_only
 def csv(request: HttpRequest, customer: Customer) -> HttpResponseBase:
-    """What /v1/usage/export gives, of the days that are chosen in the log."""
+    """What the filters of the log keep; its page says what is wrong with them."""
     form = RequestsForm(request.GET, keys=customer.api_keys.all())
-    wanted = form.wanted() if form.is_valid() else history.Filter()
-    period = export.period(CSV_DAYS)
-    if wanted.since or wanted.until:
-        first = periods.since(period.until, periods.DAYS_MAX)
-        until = min(wanted.until or period.until, period.until)
-        period = export.Period(wanted.since or min(first, until - dt.timedelta(days=1)), until)
-    return StreamingHttpResponse(export.lines(customer.pk, period), headers=export.HEADERS)
+    if not form.is_valid():
+        return redirect(f"{reverse('requests')}?{request.GET.urlencode()}")
+    wanted, one = form.wanted(), form.cleaned_data["id"]
+    lines = log_csv.lines(customer.pk, _period(wanted, is_of_one=one is not None), wanted, one=one)
+    return StreamingHttpResponse(lines, headers=export.HEADERS)
+
+
+def _period(wanted: history.Filter, *, is_of_one: bool) -> export.Period:
+    """The chosen days; without any the last CSV_DAYS, but all of them for a single request."""
+    latest = export.period(CSV_DAYS)
+    if not (wanted.since or wanted.until or is_of_one):
+        return latest
+    until = min(wanted.until or latest.until, latest.until)
+    first = history.Filter.of_days(history.FIRST_DAY, None).since if is_of_one else None
+    first = first or min(periods.since(latest.until, periods.DAYS_MAX), until - dt.timedelta(days=1))
+    return export.Period(wanted.since or first, until)

@@ -53,6 +53,7 @@ urlpatterns = [
     path("account/playground", playground_pages.playground, name="playground"),
     path("account/playground/key", playground_pages.key, name="playground_key"),
     path("account/keys/new", key_pages.new, name="new_key"),
+    path("account/keys/<int:key_id>/edit", key_pages.edit, name="edit_key"),
     path("account/keys/<int:key_id>/rotate", key_pages.rotate, name="rotate_key"),
     path("account/keys/<int:key_id>/end", key_pages.end_grace, name="end_grace"),
     path("account/keys/<int:key_id>/revoke", key_pages.revoke, name="revoke_key"),

@@ -217,6 +217,12 @@ def refusal(verdict: Verdict, *, now_s: float) -> Problem | None:
             f"This request may cost up to {money.text(verdict.hold_nanos)} for {verdict.output_max} output tokens, "
             f"and {money.text(max(verdict.free_nanos, 0))} is free. Lower max_tokens or add credit."
         )
+    if status == "spend_limit":  # what is left of the limit does not come with the verdict
+        return envelope.SPEND_LIMIT.because(
+            f"This request may cost up to {money.text(verdict.hold_nanos)} for {verdict.output_max} output tokens, "
+            "and what is left of this key's spending limit does not cover that. "
+            f"Lower max_tokens or raise the limit on /account/keys/{verdict.key}/edit."
+        )
     return envelope.UNAVAILABLE
 
 
@@ -227,7 +233,6 @@ PLAIN_REFUSALS = {
     "inactive": envelope.INACTIVE,
     "model_not_allowed": envelope.MODEL_NOT_ALLOWED,
     "credit_reserved": envelope.CREDIT_RESERVED,
-    "spend_limit": envelope.SPEND_LIMIT,
 }
 
 

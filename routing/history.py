@@ -2,12 +2,12 @@
 
 import datetime as dt
 import uuid
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
 
 from accounts.models import Customer
-from routing import usage
+from routing import endings, usage
 from routing.export import first_id
-from routing.models import InferenceRequest
 
 ROWS_DEFAULT = 50
 ROWS_MAX = 200
@@ -18,7 +18,17 @@ FIRST_DAY, LAST_DAY = dt.date(2020, 1, 1), dt.date(2999, 12, 31)  # before and a
 NEWEST = uuid.UUID(int=2**128 - 1)
 OLDEST = uuid.UUID(int=0)
 
-PAGE = """
+AGREES = """
+   AND (%(key)s::bigint IS NULL OR r.key_id = %(key)s)
+   AND (%(model)s::text IS NULL OR r.model_id = %(model)s OR r.model_asked = %(model)s)
+   AND (%(model_part)s::text IS NULL OR strpos(lower(r.model_id), lower(%(model_part)s)) > 0
+        OR strpos(lower(r.model_asked), lower(%(model_part)s)) > 0)
+   AND (%(outcome)s::text IS NULL OR r.outcome = %(outcome)s)
+   AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
+   AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
+"""
+
+PAGE = f"""
 -- a range of routing_inferencerequest_customer (customer, id) from its end; ids are in order of admission, so that
 -- their bounds keep the other partitions out
 SELECT r.id, r.created_at, r.key_id, k.name, r.model_asked, r.model_id, r.outcome, r.success, r.provider,
@@ -29,11 +39,7 @@ SELECT r.id, r.created_at, r.key_id, k.name, r.model_asked, r.model_id, r.outcom
   JOIN accounts_apikey k ON k.id = r.key_id
   LEFT JOIN hosting_server s ON s.id = r.server_id
   LEFT JOIN hosting_hoster h ON h.id = s.hoster_id
- WHERE (%(key)s::bigint IS NULL OR r.key_id = %(key)s)
-   AND (%(model)s::text IS NULL OR r.model_id = %(model)s OR r.model_asked = %(model)s)
-   AND (%(outcome)s::text IS NULL OR r.outcome = %(outcome)s)
-   AND (%(since)s::timestamptz IS NULL OR r.created_at >= %(since)s)
-   AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
+ WHERE true {AGREES}
  ORDER BY r.id DESC LIMIT %(rows)s
 """
 LOOKED_TO = """
@@ -46,10 +52,14 @@ SELECT i.id FROM routing_inferencerequest i
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which requests: each part that is not None must agree. model: asked or served. [since, until): when booked."""
+    """Which requests: each part that is not None must agree. [since, until): when booked.
+
+    model: asked or served, the whole name; model_part: a part of either, whatever its case.
+    """
 
     key: int | None = None
     model: str | None = None
+    model_part: str | None = None
     outcome: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
@@ -64,7 +74,7 @@ class Filter:
 
     @property
     def is_empty(self) -> bool:
-        return astuple(self) == (None,) * 5
+        return all(part is None for part in astuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,11 @@ class Line:
 
     @property
     def outcome_words(self) -> str:
-        return str(InferenceRequest.Outcome(self.outcome).label)
+        return endings.words(self.outcome)
+
+    @property
+    def tone(self) -> str:
+        return endings.tone(self.outcome, success=self.success)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +125,21 @@ def page(
 
     A filtered page goes through LOOKED_AT_MAX requests at most, so it may be short, even empty, and go on all the same.
     """
-    parameters = {
+    asked = {
+        **parameters(wanted),
         "customer": customer.pk,
-        "key": wanted.key,
-        "model": wanted.model,
-        "outcome": wanted.outcome,
-        "since": wanted.since,
-        "until": wanted.until,
         "before": min(before or NEWEST, first_id(wanted.until + CLOCKS_APART) if wanted.until else NEWEST),
         "after": first_id(wanted.since - RUNNING_MAX) if wanted.since else OLDEST,
         "looked_at": rows_max + 1 if wanted.is_empty else LOOKED_AT_MAX,
         "rows": rows_max + 1,
     }
-    lines = [Line(*row) for row in usage.rows(PAGE, parameters)]
+    lines = [Line(*row) for row in usage.rows(PAGE, asked)]
     if len(lines) > rows_max:
         return Page(tuple(lines[:rows_max]), lines[rows_max - 1].id)
-    looked_to = [] if wanted.is_empty else usage.rows(LOOKED_TO, parameters)
+    looked_to = [] if wanted.is_empty else usage.rows(LOOKED_TO, asked)
     return Page(tuple(lines), looked_to[0][0] if looked_to else None)
+
+
+def parameters(wanted: Filter) -> dict[str, Any]:
+    """What AGREES asks for."""
+    return asdict(wanted)

@@ -12,6 +12,7 @@ from typing import Any
 
 from accounts.models import Customer
 from billing.models import Charge, Transfer
+from routing import endings
 from routing.models import InferenceRequest
 
 TAGS = 255  # a charge's transfers carry its id with another last byte
@@ -54,7 +55,6 @@ class Receipt:
     endpoint: str
     streamed: bool
     outcome: str
-    outcome_words: str
     success: bool
     attempts: int
     provider: str
@@ -81,6 +81,14 @@ class Receipt:
         return f"req_{self.id.hex}"
 
     @property
+    def outcome_words(self) -> str:
+        return endings.words(self.outcome)
+
+    @property
+    def tone(self) -> str:
+        return endings.tone(self.outcome, success=self.success)
+
+    @property
     def refunded_nanos(self) -> int:
         return sum(one.amount_nanos for one in self.transfers if one.kind == Transfer.Kind.REFUND)
 
@@ -100,7 +108,9 @@ def of(customer: Customer, request_id: uuid.UUID) -> Receipt | None:
     charge = Charge.objects.get(pk=request_id)
     last = uuid.UUID(int=request_id.int | TAGS)
     return _receipt(
-        found, charge, tuple(Transfer.objects.filter(pk__gte=request_id, pk__lte=last).order_by("pk"))
+        found,
+        charge,
+        tuple(Transfer.objects.filter(pk__gte=request_id, pk__lte=last).order_by("created_at", "pk")),
     )
 
 
@@ -125,7 +135,6 @@ def _receipt(found: InferenceRequest, charge: Charge, transfers: tuple[Transfer,
         endpoint=found.endpoint,
         streamed=found.streamed,
         outcome=found.outcome,
-        outcome_words=found.get_outcome_display(),
         success=found.success,
         attempts=found.attempts,
         provider=found.provider,

@@ -17,9 +17,10 @@ from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from accounts import auth
+from accounts import auth, issuing
 from accounts.envelope import ApiError
-from routing import explanations, receipts
+from accounts.issuing import KeyRefused
+from routing import explanations, export, receipts
 from routing.models import InferenceRequest
 from tests import bookings, factories
 from tests.accounts.test_pages import signed_in, text
@@ -113,28 +114,70 @@ def test_an_id_leads_to_its_receipt_whichever_way_it_is_written(form: str):
     assert "None of your requests has this id" in carol.content.decode()
 
 
-def test_the_csv_of_the_page_is_that_of_the_api():
-    alice, call, _ = served()
+def download(who: factories.Person, query: str = "") -> list[dict[str, str]]:
+    """The lines of the log's file."""
 
-    async def download(query: str) -> list[dict[str, str]]:
+    async def run() -> str:
         client = AsyncClient()
-        await client.aforce_login(alice.customer.user)
+        await client.aforce_login(who.customer.user)
         response = await client.get(f"/account/requests.csv{query}")
         assert response["Content-Disposition"] == 'attachment; filename="usage.csv"'
         assert "no-store" in response["Cache-Control"]
-        return list(
-            csv.DictReader(
-                io.StringIO("".join([piece.decode() async for piece in response.streaming_content]))
-            )
-        )
+        return "".join([piece.decode() async for piece in response.streaming_content])
 
-    (line,) = asyncio.run(download(""))
+    return list(csv.DictReader(io.StringIO(asyncio.run(run()))))
+
+
+def test_the_csv_of_the_page_is_that_of_the_api_and_says_which_request_key_and_outcome():
+    alice, call, _ = served()
+    (line,) = download(alice)
+    assert list(line)[: len(export.COLUMNS)] == list(export.COLUMNS)
     assert (line["model"], line["cost_usd"]) == (call.offer.model_id, "0.0001")
+    assert (line["request_id"], line["key"], line["outcome"]) == (f"req_{call.id.hex}", "test", "finished")
     today = dt.datetime.now(dt.UTC).date()
-    assert len(asyncio.run(download(f"?since={today}&until={today}"))) == 1
-    assert asyncio.run(download("?since=2021-01-01&until=2021-02-01")) == []
-    assert asyncio.run(download("?until=2021-02-01")) == []
+    assert len(download(alice, f"?since={today}&until={today}")) == 1
+    assert download(alice, "?since=2021-01-01&until=2021-02-01") == []
+    assert download(alice, "?until=2021-02-01") == []
     assert Client().get("/account/requests.csv").status_code == 302
+
+
+def test_the_csv_has_what_the_filters_of_the_page_keep(settings):
+    settings.EXPORT_PAGE_ROWS = 1
+    alice, call, _ = served()
+    bookings.void(failed := bookings.admit(alice, call.offer))
+    key, row = issuing.issue(customer=alice.customer, name="=1+1")
+    by_second = bookings.book(factories.Person(alice.customer, key, row), call.offer)
+    bookings.book(factories.person("carol"), call.offer)
+    part = call.offer.model_id[2:-2].upper()
+    today = dt.datetime.now(dt.UTC).date()
+    for query, expected in {
+        "": [call, failed, by_second],
+        f"?key={row.pk}": [by_second],
+        f"?model={part}": [call, failed, by_second],
+        "?model=nothing-like-it": [],
+        "?model=%25": [],
+        "?outcome=upstream_failed": [failed],
+        f"?outcome=finished&key={alice.api_key.pk}&since={today}&until={today}": [call],
+        f"?id=req_{failed.id.hex}": [failed],
+        f"?id={failed.id}&outcome=finished": [],
+    }.items():
+        found = [line["request_id"] for line in download(alice, query)]
+        assert found == [f"req_{one.id.hex}" for one in expected], query
+    assert download(alice, f"?key={row.pk}")[0]["key"] == "'=1+1"
+
+
+def test_the_link_to_the_csv_has_the_filters_and_wrong_ones_lead_back():
+    alice, call, _ = served()
+    client = signed_in(alice)
+    part = call.offer.model_id[1:].upper()
+    page = text(client, f"/account/requests?model={part}&outcome=finished&key=")
+    assert str(call.id) in page
+    assert f'href="/account/requests.csv?model={part}&amp;outcome=finished"' in page
+    wrong = "since=2026-02-02&until=2026-02-01"
+    page = text(client, f"/account/requests?{wrong}")
+    assert "This day is before the first one" in page
+    assert str(call.id) not in page
+    assert client.get(f"/account/requests.csv?{wrong}")["Location"] == f"/account/requests?{wrong}"
 
 
 def test_a_receipt_says_what_was_counted_what_was_paid_and_to_whom():
@@ -178,6 +221,30 @@ def test_a_failed_request_says_that_it_cost_nothing():
     page = text(signed_in(alice), f"/account/requests/{failed.id}")
     assert "who is not served does not pay" in page
     assert "the server failed" in page
+
+
+@pytest.mark.parametrize(("outcome", "began"), [("hung_up", True), ("abandoned", False)])
+def test_what_the_customer_stopped_is_neither_good_nor_bad(outcome: str, began: bool):
+    alice, call, _ = served()
+    InferenceRequest.objects.filter(pk=call.id).update(outcome=outcome, success=began)
+    for path in ("/account/requests", f"/account/requests/{call.id}"):
+        page = text(signed_in(alice), path)
+        assert re.search(r'<span class="badge ?">you stopped it', page), path
+        assert "hung up" not in page
+
+
+def test_the_books_on_a_receipt_are_in_order_of_time(travel):
+    from billing import ledger
+
+    alice, call, _ = served()
+    travel(dt.timedelta(minutes=1))
+    ledger.reverse(reversals=[ledger.Reversal(call.id)], reason="its server was convicted")
+    receipt = receipts.of(alice.customer, call.id)
+    assert receipt is not None
+    times = [one.created_at for one in receipt.transfers]
+    assert times == sorted(times)
+    assert [one.kind for one in receipt.transfers][:2] == ["charge", "fee"]
+    assert receipt.transfers[-1].created_at > receipt.transfers[0].created_at
 
 
 def test_carol_gets_404_on_alices_receipt():
@@ -331,12 +398,96 @@ def test_a_rotation_without_grace_ends_the_old_string_at_once():
     )
 
 
-@pytest.mark.parametrize("action", ["rotate", "revoke", "end"])
+def test_a_key_is_edited_and_keeps_its_string():
+    alice = factories.person()
+    expires_at = timezone.now() + dt.timedelta(days=2, hours=1)
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, expires_at=expires_at)
+    client = signed_in(alice)
+    path = f"/account/keys/{row.pk}/edit"
+    assert f'href="{path}"' in text(client, "/account")
+    with few_queries():
+        page = text(client, path)
+    last_day = (expires_at.astimezone(dt.UTC) - dt.timedelta(microseconds=1)).date()
+    for words in ('value="0.01"', f'value="{last_day}"', '<option value="month" selected>'):
+        assert words in page, words
+    given = {"name": "website", "spend_limit_nanos": "", "spend_period": "day", "expires_at": str(last_day)}
+    answer = client.post(path, given, follow=True)
+    assert "“website” is changed" in answer.content.decode()
+    changed = auth.caller(f"Bearer {key}")
+    assert (changed.name, changed.spend_limit_nanos, changed.spend_period) == ("website", None, "day")
+    assert changed.expires_at == expires_at  # nobody touched the day
+    client.post(path, {**given, "expires_at": str(last_day + dt.timedelta(days=1)), "allowed_models": "auto"})
+    changed.refresh_from_db()
+    assert changed.allowed_models == ["auto"]
+    assert changed.expires_at == dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=2)
+
+
+def test_what_an_edited_key_may_not_be_is_said_and_changes_nothing():
+    alice = factories.person()
+    page = signed_in(alice).post(
+        f"/account/keys/{alice.api_key.pk}/edit",
+        {"name": "website", "spend_period": "day", "expires_at": "2020-01-01", "spend_limit_nanos": "-1"},
+    )
+    assert "This day has passed" in page.content.decode()
+    assert "greater than or equal to 0" in page.content.decode()
+    alice.api_key.refresh_from_db()
+    assert alice.api_key.name == "test"
+
+
+def test_an_edited_key_keeps_a_model_that_is_gone():
+    alice = factories.person()
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(allowed_models=["gone"])
+    given = {"name": "website", "spend_period": "day", "allowed_models": "gone\nauto\nnobodys"}
+    path = f"/account/keys/{alice.api_key.pk}/edit"
+    page = signed_in(alice).post(path, given).content.decode()
+    assert "Nobody has “nobodys” here" in page
+    assert "Nobody has “gone” here" not in page
+    assert signed_in(alice).post(path, {**given, "allowed_models": "gone\nauto"}).status_code == 302
+
+
+def test_what_a_key_used_of_its_limit_is_beside_the_form():
+    alice = factories.person()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
+    bookings.book(factories.Person(alice.customer, key, row), offer)
+    page = text(signed_in(alice), f"/account/keys/{row.pk}/edit")
+    assert "Of its $0.01 per day the key has used $0.0001." in page
+
+
+@pytest.mark.parametrize("what", ["revoked", "expired", "of the playground"])
+def test_a_key_that_is_over_or_the_playgrounds_is_not_edited(what: str):
+    alice = factories.person()
+    fields: dict[str, Any] = {
+        "revoked": {"revoked_at": timezone.now()},
+        "expired": {"expires_at": timezone.now()},
+        "of the playground": {"is_playground": True},
+    }[what]
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**fields)
+    path = f"/account/keys/{alice.api_key.pk}/edit"
+    assert signed_in(alice).get(path).status_code == 404
+    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day"}).status_code == 404
+
+
+def test_a_key_that_is_revoked_meanwhile_is_not_amended():
+    alice = factories.person()
+    issuing.revoke(alice.api_key)
+    with pytest.raises(KeyRefused, match="revoked meanwhile"):
+        issuing.amend(
+            alice.api_key,
+            name="x",
+            expires_at=None,
+            spend_limit_nanos=None,
+            spend_period="day",
+            allowed_models=[],
+        )
+
+
+@pytest.mark.parametrize("action", ["edit", "rotate", "revoke", "end"])
 def test_carol_gets_404_on_alices_key(action: str):
     alice = factories.person()
     carol = signed_in(factories.person("carol"))
     path = f"/account/keys/{alice.api_key.pk}/{action}"
-    assert carol.post(path, {"grace": "0"}).status_code == 404
+    assert carol.post(path, {"grace": "0", "name": "x", "spend_period": "day"}).status_code == 404
     assert carol.get(path).status_code in (404, 405)
     assert Client().get("/v1/usage", headers=alice.headers).status_code == 200
 
@@ -366,7 +517,11 @@ def test_the_playgrounds_key_lives_fifteen_minutes_and_is_listed_as_long():
     assert row.customer == alice.customer
     assert row.expires_at is not None
     assert dt.timedelta(minutes=14) < row.expires_at - timezone.now() <= dt.timedelta(minutes=15)
-    assert row.visible_part in text(client, "/account")
+    page = text(client, "/account")
+    own, _, of_the_playground = page.partition("<summary>From the playground (1)</summary>")
+    assert alice.api_key.visible_part in own
+    assert row.visible_part not in own
+    assert row.visible_part in of_the_playground
     assert client.get(f"/account/keys/{row.pk}/rotate").status_code == 404
     type(row).objects.filter(pk=row.pk).update(expires_at=timezone.now())
     assert row.visible_part not in text(client, "/account")

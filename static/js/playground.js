@@ -59,7 +59,7 @@ async function showReceipt(name, figures) {
   const one = await response.json();
   const by = one.server ? `${one.server}${one.hoster ? ` of ${one.hoster}` : ""}` : "nobody";
   figures.textContent = `${dollars(one.cost_usd)} · ${one.input.billed_tokens} tokens in, ${one.output.billed_tokens} out`
-    + ` · first token ${seconds(one.ttft_ms)}, whole ${seconds(one.latency_ms)} · ${one.model || one.model_asked} by ${by} · `;
+    + ` · first token ${seconds(one.ttft_ms)}, whole ${seconds(one.latency_ms)} · ${one.model || one.model_asked} by ${by}. `;
   const link = figures.appendChild(document.createElement("a"));
   link.href = `/account/requests/${one.id}`;
   link.textContent = "Receipt";
@@ -74,6 +74,7 @@ async function ask() {
   for (const name of ["temperature", "max_tokens"]) if (field(name).value) body[name] = Number(field(name).value);
   const { item, words, figures } = add("assistant", "");
   let name = null;
+  let isWhole = true;
   try {
     const response = await api("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal: running.signal });
     if (!response.ok) throw new Error((await response.json()).error.message); // nothing was served, nothing is paid
@@ -83,11 +84,16 @@ async function ask() {
       words.append(event.choices[0]?.delta?.content ?? "");
     }
   } catch (error) {
-    item.classList.add("failed");
-    if (error.name !== "AbortError") words.append(`${words.textContent ? "\n" : ""}${error.message}`);
-    else await new Promise((resolve) => { setTimeout(resolve, BOOKED_AFTER_MS, words.append(" (stopped)")); });
+    isWhole = false;
+    if (error.name === "AbortError") {
+      figures.before(Object.assign(document.createElement("p"), { className: "stopped", textContent: "You stopped it." }));
+      await new Promise((resolve) => { setTimeout(resolve, BOOKED_AFTER_MS); });
+    } else {
+      item.classList.add("failed");
+      words.append(`${words.textContent ? "\n" : ""}${error.message}`);
+    }
   }
-  if (!item.classList.contains("failed")) messages.push({ role: "assistant", content: words.textContent });
+  if (isWhole) messages.push({ role: "assistant", content: words.textContent });
   else messages.pop(); // the question can be asked again
   if (name) await showReceipt(name, figures);
 }

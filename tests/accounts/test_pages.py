@@ -19,6 +19,7 @@ PUBLIC = ["/", "/models", "/hosters", "/accounts/login/", "/accounts/signup/", "
 PRIVATE = [
     *("/account", "/account/requests", "/account/keys/new", "/account/keys/1/revoke"),
     *("/account/requests.csv", "/account/requests/1", "/account/keys/1/rotate", "/account/playground"),
+    "/account/keys/1/edit",
     *("/account/credit", "/hosters/payouts", "/hosters/payouts/stripe"),
     *("/hosters/register", "/hosters/portal", "/hosters/servers/1", "/hosters/servers/1/token"),
 ]
@@ -80,6 +81,7 @@ def test_the_page_with_a_key_is_never_cached():
 def test_what_the_form_says_is_what_the_key_may():
     alice = factories.person()
     day = timezone.now().date() + dt.timedelta(days=3)
+    factories.server(f"https://{factories.unique('gpu')}.example", model="qwen2.5:7b")
     key = make_key(
         signed_in(alice),
         spend_limit_nanos="0.5",
@@ -103,6 +105,7 @@ def test_what_the_form_says_is_what_the_key_may():
         ("expires_at", "2020-01-01", "This day has passed"),
         ("spend_period", "year", "Select a valid choice"),
         ("allowed_models", "a<b", "cannot be the id of a model"),
+        ("allowed_models", "nobody/has-it", "Nobody has “nobody/has-it” here"),
     ],
 )
 def test_a_key_is_not_made_from_nonsense(field: str, value: str, words: str):
@@ -111,6 +114,24 @@ def test_a_key_is_not_made_from_nonsense(field: str, value: str, words: str):
     response = signed_in(alice).post("/account/keys/new", given)
     assert words in response.content.decode()
     assert alice.customer.api_keys.count() == 1
+
+
+def test_a_wrong_name_of_a_model_is_told_with_what_is_near():
+    name = factories.unique("qwen/qwen2.5:7b-instruct")
+    factories.server(f"https://{factories.unique('gpu')}.example", model=name)
+    given = {"name": "x", "spend_period": "month", "allowed_models": f"auto\n{name[5:].upper()}"}
+    page = signed_in(factories.person()).post("/account/keys/new", given).content.decode()
+    assert f"Did you mean {name}" in page
+
+
+def test_the_example_of_a_new_key_asks_for_a_model_that_it_may_use():
+    alice = factories.person()
+    name = factories.unique("llama")
+    factories.server(f"https://{factories.unique('gpu')}.example", model=name)
+    given = {"name": "x", "spend_period": "month"}
+    for models, example in {"": "auto", name: name, f"{name}\nauto": name}.items():
+        answer = signed_in(alice).post("/account/keys/new", {**given, "allowed_models": models})
+        assert f"&quot;model&quot;: &quot;{example}&quot;" in answer.content.decode().replace('"', "&quot;")
 
 
 def test_a_revoked_key_is_refused_at_once():

@@ -74,6 +74,9 @@ def test_from_sign_up_to_the_receipt_the_cost_is_one(
     shown = re.match(r"\$([0-9.]+) ·", figures.inner_text())
     assert shown
     assert round(float(shown[1]) * 10**9) == cost_nanos
+    assert figures.bounding_box()["width"] > 400  # type: ignore[index]  # it is visible
+    assert figures.inner_text().endswith("Receipt")
+    assert "· Receipt" not in figures.inner_text()
     fits(page, "conversation")
     page.get_by_role("link", name="Receipt").click()
     expect(page.get_by_role("heading", name="Receipt")).to_be_visible()
@@ -83,7 +86,9 @@ def test_from_sign_up_to_the_receipt_the_cost_is_one(
     page.goto("/account")
     for canvas in page.locator("canvas").all():
         assert is_drawn(canvas)
-    expect(page.get_by_role("rowheader", name=re.compile("Playground"))).to_be_visible()
+    expect(page.locator("#keys").get_by_role("rowheader")).to_have_text(["notebook"])
+    page.get_by_text("From the playground (1)").click()
+    expect(page.get_by_role("link", name="Revoke the playground's key")).to_be_visible()
     page.get_by_label("Group").select_option("key")
     expect(page.get_by_role("rowheader", name=re.compile("Playground ngk_"))).to_be_visible()
     assert is_drawn(page.locator("canvas").first)
@@ -111,8 +116,15 @@ def test_a_conversation_goes_on_can_be_stopped_and_begins_anew(
     page.get_by_role("button", name="Send").click()
     expect(page.locator(".assistant .words").last).to_contain_text("word word")
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator(".assistant .words").last).to_contain_text("(stopped)")
+    expect(page.locator(".assistant").last).to_contain_text("You stopped it.")
+    expect(page.locator(".conversation .failed")).to_have_count(0)
     expect(page.locator(".figures a")).to_have_count(3)
+    fits(page, "stopped")
+    page.locator(".figures a").last.click()
+    expect(page.locator("h1 .badge")).to_have_text("you stopped it")
+    expect(page.locator("h1 .badge")).to_have_class(re.compile(r"^badge\s*$"))
+    page.goto("/account/playground")
+    ask(page, offer.model_id, "fourth")
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator(".conversation li")).to_have_count(0)
 

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import json
+import re
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from billing.models import Charge, SpendWindow
 from hosting.models import Hoster
 from tests import factories, fakes
 from tests.gateway import RunningGateway
+from tests.site import signed_in
 
 QUESTION = {"messages": [{"role": "user", "content": "Hello"}]}
 
@@ -109,6 +111,30 @@ def test_a_keys_spending_limit_holds_at_once_and_over_time(gateway: RunningGatew
     window = SpendWindow.objects.get(key=row)
     assert (window.spent_nanos, window.held_nanos) == (10 * 8 * 100_000, 0)
     assert statuses(ask_at_once(gateway, [key] * 2, body)) == {200: 2}  # what was not spent is free again
+
+
+def test_who_is_refused_at_a_keys_limit_is_led_to_the_page_that_raises_it_for_the_next_request(
+    gateway: RunningGateway,
+):
+    alice = factories.person()
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=50_000_000)
+    _, offer = factories.server(
+        fakes.FakeServer(fakes.model(usage=(0, 8))).base_url, price_in=0, price_out=100_000
+    )
+    body = {"model": offer.model_id, "max_tokens": 1_000, **QUESTION}
+    (refused,) = ask_at_once(gateway, [key], body)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"]) == (402, "spend_limit_reached")
+    assert "may cost up to $0.10 for 1000 output tokens" in error["message"]
+    assert "what is left of this key's spending limit does not cover that" in error["message"]
+    (path,) = re.findall(r"/account/keys/\d+/edit", error["message"])
+    given = {"name": row.name, "spend_limit_nanos": "0.1", "spend_period": row.spend_period}
+    assert signed_in(alice.customer.user).post(path, given)["Location"] == "/account"
+    (answer,) = ask_at_once(gateway, [key], body)
+    assert answer.status_code == 200
+    signed_in(alice.customer.user).post(path, {**given, "allowed_models": "auto"})
+    (refused,) = ask_at_once(gateway, [key], body)
+    assert refused.json()["error"]["code"] == "model_not_allowed"
 
 
 def test_twenty_keys_of_one_customer_at_once_never_pass_their_limits(gateway: RunningGateway):

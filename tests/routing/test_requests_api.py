@@ -60,6 +60,7 @@ def test_each_filter_keeps_what_agrees():
     for query, expected in {
         f"model={offer.model_id}": [served],
         f"model={other.model_id}": [by_second, failed.id],
+        f"model={other.model_id[1:]}": [],
         "outcome=upstream_failed": [failed.id],
         f"key={second.pk}": [by_second],
         f"key={second.pk}&outcome=upstream_failed": [],
