@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import once
 from accounts.models import Customer
+from accounts.once import AlreadySent
 from billing.visitors import customers_only
 from hosting import checking, going_rates, prices, registration, setups
 from hosting.addresses import AddressRefused
@@ -54,10 +55,12 @@ def token(request: HttpRequest, customer: Customer, draft_id: int) -> HttpRespon
         return _go_on(draft)
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        if not once.is_first(request):
+        try:
+            with once.sending(request):
+                made = setups.give_token(draft, form.cleaned_data["server_token"])
+        except AlreadySent:
             messages.info(request, "The token was made already, and it is shown only once.")
             return _go_on(draft)
-        made = setups.give_token(draft, form.cleaned_data["server_token"])
         return _page(request, "token_made", TOKEN, start_lines(draft, made))
     return _page(request, "token", TOKEN, {"form": form, "server": draft})
 

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import once
 from accounts.models import Customer
+from accounts.once import AlreadySent
 from billing.visitors import customers_only
 from hosting import checking, offered, prices, registration, showcase, standing, starting
 from hosting.checking import CheckRuns
@@ -84,10 +85,12 @@ def rotate_token(request: HttpRequest, customer: Customer, server_id: int) -> Ht
     owned = own(customer, server_id)
     form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        if not once.is_first(request):
+        try:
+            with once.sending(request):
+                token = registration.rotate_token(owned, form.cleaned_data["server_token"])
+        except AlreadySent:
             messages.info(request, "The token was rotated already, and the new one is shown only once.")
             return redirect("server", server_id=owned.pk)
-        token = registration.rotate_token(owned, form.cleaned_data["server_token"])
         return render(request, "hosting/rotated.html", start_lines(owned, token))
     return render(request, "hosting/rotate.html", {"server": owned, "form": form})
 

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_POST
 from accounts import issuing, once
 from accounts.issuing import KeyRefused
 from accounts.models import Customer
+from accounts.once import AlreadySent
 from billing import spending
 from billing.visitors import customers_only
 from neuralgate.forms import EditKeyForm, KeyForm, RotateForm
@@ -19,11 +20,12 @@ def new(request: HttpRequest, customer: Customer) -> HttpResponse:
     """The form, and once: the key."""
     form = KeyForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        if not once.is_first(request):
+        try:
+            with once.sending(request):
+                key, row = issuing.issue(customer=customer, **form.cleaned_data)
+        except AlreadySent:
             messages.info(request, "The key was made already, and it is shown only once.")
             return redirect("account")
-        try:
-            key, row = issuing.issue(customer=customer, **form.cleaned_data)
         except KeyRefused as refusal:
             form.add_error(None, str(refusal))
         else:
@@ -57,12 +59,13 @@ def rotate(request: HttpRequest, customer: Customer, key_id: int) -> HttpRespons
     row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
     form = RotateForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
-        if not once.is_first(request):
-            messages.info(request, "The key was rotated already, and the new string is shown only once.")
-            return redirect("account")
         grace = form.cleaned_data["grace"]
         try:
-            key = issuing.rotate(row, grace=grace)
+            with once.sending(request):
+                key = issuing.rotate(row, grace=grace)
+        except AlreadySent:
+            messages.info(request, "The key was rotated already, and the new string is shown only once.")
+            return redirect("account")
         except KeyRefused as refusal:
             form.add_error(None, str(refusal))
         else:

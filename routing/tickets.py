@@ -7,7 +7,8 @@ import psycopg
 
 from accounts import envelope
 from accounts.envelope import ApiError
-from routing import admission, near_names
+from hosting.near_names import near
+from routing import admission
 from routing.admission import Admission, Ticket, Verdict
 from routing.batching import Full, Unreachable
 from routing.calls import Call
@@ -115,7 +116,7 @@ class Tickets:
             if error.problem is not envelope.MODEL_NOT_FOUND or asked.call.model == AUTO:
                 raise
             model = asked.call.model
-            found = " or ".join(near_names.near(model, self._directory.names()))
+            found = " or ".join(near(model, self._directory.names()))
             hint = f"Did you mean {found}?" if found else "GET /v1/models lists those that do."
             said = f"The model {model[:NAME_CHARS_SAID]!r} does not exist here. {hint}"
             raise ApiError(error.problem.because(said)) from None

@@ -4,8 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.core.cache import cache
 from django.test import Client
 
+from accounts import issuing
+from accounts.issuing import KeyRefused
 from hosting.models import Server
 from tests import factories, site
 from tests.accounts.test_pages import signed_in, text
@@ -40,7 +43,7 @@ def secrets_of(bob: factories.Person) -> list[object]:
 
 
 def form_of(client: Client, path: str) -> dict[str, str]:
-    (name,) = re.findall(r'name="once" value="(\w+)"', text(client, path))
+    (name,) = re.findall(r'name="once" value="([^"]+)"', text(client, path))
     return {"once": name}
 
 
@@ -78,3 +81,25 @@ def test_a_form_that_was_refused_can_be_sent_again():
     sent = {**fields, **form_of(client, path)}
     assert client.post(path, {**sent, "spend_limit_nanos": "-1"}).status_code == 200
     assert SECRET.search(client.post(path, sent).content.decode())
+
+
+@pytest.mark.parametrize("trouble", [KeyRefused("There are enough."), RuntimeError("broken")])
+def test_a_form_whose_wish_was_not_done_can_be_sent_again(trouble: Exception, monkeypatch):
+    alice = factories.person()
+    path, fields = _new_key(alice)
+    client = signed_in(alice)
+    client.raise_request_exception = False
+    sent = {**fields, **form_of(client, path)}
+    with monkeypatch.context() as patch:
+        patch.setattr(issuing, "issue", lambda **_: (_ for _ in ()).throw(trouble))
+        assert not SECRET.search(client.post(path, sent).content.decode())
+    assert SECRET.search(client.post(path, sent).content.decode())
+
+
+def test_names_of_ones_own_are_not_remembered():
+    alice = factories.person()
+    path, fields = _new_key(alice)
+    client = signed_in(alice)
+    for _ in range(2):
+        assert SECRET.search(client.post(path, {**fields, "once": "mine"}).content.decode())
+    assert cache.get("form-mine") is None
