@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -66,6 +67,16 @@ def usd(field: str, words: str) -> Any:
 
     column.__name__ = field.removesuffix("_nanos")
     return column
+
+
+def in_dollars(model: type[Model]) -> list[Any]:
+    """The fields of a row's page, its amounts of nanodollars as dollars."""
+    return [
+        usd(field.name, str(field.verbose_name).removesuffix(" nanos"))
+        if field.name.endswith("_nanos") and not field.is_relation
+        else field.name
+        for field in model._meta.fields
+    ]
 
 
 @admin.register(LedgerAccount)
