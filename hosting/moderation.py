@@ -24,12 +24,25 @@ STATUS_AFTER = {
     Kind.REINSTATE: Status.ACTIVE,
 }
 SEVERITY = (Status.ACTIVE, Status.WARNED, Status.PROBATION, Status.SUSPENDED, Status.DEACTIVATED)
+IS_SO = {Status.PROBATION: "on probation"}  # as one says it; the others are their values
+MAY_REPEAT = {Kind.NOTICE, Kind.WARN}  # words, which can be said again
 REASON_CHARS_MAX = 2_000
 ANSWER_CHARS_MAX = 4_000
+UNCHANGED = "It is {is_so} already: nothing was changed, and nobody was told anything."
 
 
 class ModerationRefused(Exception):
     """It cannot be done; the words say what is missing."""
+
+
+def possible(status: str) -> tuple[ModerationAction.Kind, ...]:
+    """What a person can do to a hoster of this standing: what changes it, and what may be said again."""
+    return tuple(kind for kind in Kind if kind in MAY_REPEAT or STATUS_AFTER[kind] != status)
+
+
+def possible_for_offer(offer: HostedModel) -> ModerationAction.Kind:
+    """The one thing that a person can do to a hoster's model: put it back when it is off, and otherwise take it off."""
+    return Kind.REINSTATE if offer.deactivated_at else Kind.DEACTIVATE
 
 
 def act(
@@ -45,7 +58,8 @@ def act(
     """Change the hoster's standing, or with Kind.NOTICE only tell it something; the hoster gets a mail.
 
     Either a rule or a person (`actor`) does it. A rule never lifts or softens what stands, and says nothing twice:
-    None is returned when the hoster is treated as strictly already. Raises ModerationRefused.
+    None is returned when the hoster is treated as strictly already. Raises ModerationRefused, also when a person asks
+    for what is so already (`possible`).
     """
     reason = _checked(reason, rule, actor)
     with transaction.atomic():
@@ -54,6 +68,8 @@ def act(
         after = STATUS_AFTER.get(kind, before)
         if actor is None and kind != Kind.NOTICE and SEVERITY.index(after) <= SEVERITY.index(before):
             return None
+        if kind not in possible(before):
+            raise ModerationRefused(UNCHANGED.format(is_so=IS_SO.get(before, before.value)))
         action = ModerationAction.objects.create(
             hoster=row, server=server, kind=kind, rule=rule, reason=reason, evidence=evidence or {}, actor=actor,
             status_before=before, status_after=after,
@@ -75,7 +91,7 @@ def deactivate_offer(
     actor: User | None = None,
     evidence: dict[str, Any] | None = None,
 ) -> ModerationAction | None:
-    """Take one model of one server off the market; None when it is off already. Raises ModerationRefused."""
+    """Take one model of one server off the market. Off already: None for a rule, ModerationRefused for a person."""
     return _switch_offer(offer, Kind.DEACTIVATE, reason, rule, actor, evidence)
 
 
@@ -87,7 +103,7 @@ def reinstate_offer(
     actor: User | None = None,
     evidence: dict[str, Any] | None = None,
 ) -> ModerationAction | None:
-    """Put a deactivated model back on the market; None when it is there. Raises ModerationRefused."""
+    """Put a deactivated model back on the market. There already: None for a rule, ModerationRefused for a person."""
     return _switch_offer(offer, Kind.REINSTATE, reason, rule, actor, evidence)
 
 
@@ -130,6 +146,8 @@ def _switch_offer(
             deactivated_reason=reason if off else "",
             retest_at=None,
         )
+        if not changed and actor:
+            raise ModerationRefused(UNCHANGED.format(is_so="deactivated" if off else "not deactivated"))
         if not changed:
             return None
         hoster = offer.server.hoster

@@ -50,6 +50,39 @@ def test_a_rule_never_softens_what_stands_and_never_says_a_thing_twice() -> None
 
 
 @pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (Kind.PROBATION, "probation"),
+        (Kind.SUSPEND, "suspended"),
+        (Kind.DEACTIVATE, "deactivated"),
+        (Kind.REINSTATE, "active"),
+    ],
+)
+def test_what_a_person_does_twice_is_refused_and_nobody_is_told(admin, kind: Kind, status: str) -> None:
+    _, bob = factories.hoster(status=status)
+    mail.outbox.clear()
+    with pytest.raises(ModerationRefused, match="already: nothing was changed"):
+        moderation.act(kind, bob, reason="Again.", actor=admin)
+    assert bob.actions.count() == 0
+    assert mail.outbox == []
+    assert kind not in moderation.possible(status)
+
+
+def test_what_only_speaks_can_be_said_again(admin) -> None:
+    _, bob = factories.hoster(status="warned")
+    for kind in (Kind.NOTICE, Kind.WARN, Kind.WARN):
+        assert moderation.act(kind, bob, reason="Again.", actor=admin)
+    assert bob.actions.count() == 3
+    assert bob.status == "warned"
+
+
+def test_only_what_would_change_something_is_possible() -> None:
+    assert set(moderation.possible("active")) == set(Kind) - {Kind.REINSTATE}
+    assert set(moderation.possible("suspended")) == set(Kind) - {Kind.SUSPEND}
+    assert set(moderation.possible("warned")) == set(Kind)
+
+
+@pytest.mark.parametrize(
     ("reason", "rule", "by"),
     [(" ", "r", False), ("x" * 2_001, "r", False), ("x", "", False), ("x", "r", True)],
 )
