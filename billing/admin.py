@@ -18,7 +18,6 @@ from billing import account_statement, money
 from billing.credit_admin import credit
 from billing.models import (
     Charge,
-    LedgerAccount,
     Maturity,
     OpeningBalance,
     RateWindow,
@@ -79,8 +78,9 @@ def in_dollars(model: type[Model]) -> list[Any]:
     ]
 
 
-@admin.register(LedgerAccount)
 class LedgerAccountAdmin(ReadOnly):
+    """Registered by `routing.accounts_admin`, which knows what the last audit found."""
+
     list_display = [
         "id",
         "kind",

@@ -99,10 +99,10 @@ class HosterAdmin(Kept, acts.WithActs):
     fieldsets = [
         (None, {"fields": ["name", "customer", "created_at"]}),
         ("Standing", {"fields": ["status", "status_reason"]}),
-        ("Scores", {"fields": ["trust", "parts", "days", "trust_at", "is_new"]}),
+        ("Scores", {"fields": ["trust", "parts", "days", "trust_at", "newcomer"]}),
     ]
     readonly_fields = [
-        *("customer", "status", "status_reason", "trust", "parts", "days", "trust_at", "is_new"),
+        *("customer", "status", "status_reason", "trust", "parts", "days", "trust_at", "newcomer"),
         "created_at",
     ]
     list_select_related = ["customer__user"]
@@ -111,6 +111,12 @@ class HosterAdmin(Kept, acts.WithActs):
 
     def acts(self, request: HttpRequest, row: Hoster) -> list[acts.Act]:
         return reasons.for_hoster(row) if self.has_change_permission(request, row) else []
+
+    @admin.display(description="newcomer")
+    def newcomer(self, hoster: Hoster) -> str:
+        return (
+            "yes: it gets the newcomers' share" if hoster.is_new else "no: it has served enough to be judged"
+        )
 
     @admin.display(description="what trust is made of")
     def parts(self, hoster: Hoster) -> str:

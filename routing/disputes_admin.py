@@ -37,10 +37,10 @@ class DisputeAdmin(ReadOnly, acts.WithActs):
     acts_hint = "Either asks why, and the customer and the hoster both read it. A verdict is final."
     list_display = [
         *("opened_at", "customer", "payee", "reason", usd("gross_nanos", "paid"), usd("net_nanos", "frozen")),
-        *("state", "decided_by"),
+        "state",
     ]
     list_filter = ["state", "reason"]
-    list_select_related = ["customer__user", "payee__user", "decided_by"]
+    list_select_related = ["customer__user", "payee__user"]
     search_fields = ["=id", "=charge", "customer__user__email", "payee__user__email"]
     ordering = ["state", "opened_at"]
     fields = [

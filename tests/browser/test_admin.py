@@ -149,13 +149,17 @@ def test_a_dispute_is_upheld_from_its_own_page_by_clicks(
 
 
 @pytest.mark.parametrize("width", [360, 768])
-def test_the_dashboard_fits_a_phone(open_page: OpenPage, hoster: factories.Hoster, width: int):
+def test_the_pages_of_our_own_fit_a_phone(open_page: OpenPage, hoster: factories.Hoster, width: int):
     page = open_page(viewport={"width": width, "height": 800}, color_scheme="dark")
     sign_in(page)
-    for name, path in {"dashboard": "/admin/", "queue": "/admin/moderation/"}.items():
+    account = factories.LedgerAccount.objects.get(kind="hoster_pending", customer=hoster.customer).pk
+    statement = f"/admin/billing/ledgeraccount/{account}/statement/"
+    for name, path in {"dashboard": "/admin/", "queue": "/admin/moderation/", "statement": statement}.items():
         page.goto(path, wait_until="networkidle")
         picture(page, f"{name}-{width}")
         wide, visible = page.evaluate(
             "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
         assert wide <= visible, f"{path} is {wide} wide on a screen of {visible}"
+    narrowest = min(cell.bounding_box()["width"] for cell in page.locator(".cards td").all())
+    assert narrowest > 80, "a column is a letter wide"
