@@ -162,4 +162,4 @@ def test_the_pages_of_our_own_fit_a_phone(open_page: OpenPage, hoster: factories
         )
         assert wide <= visible, f"{path} is {wide} wide on a screen of {visible}"
     narrowest = min(cell.bounding_box()["width"] for cell in page.locator(".cards td").all())
-    assert narrowest > 80, "a column is a letter wide"
+    assert narrowest > 30, "a column is a letter wide"
