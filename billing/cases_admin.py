@@ -57,10 +57,10 @@ class PayoutAdmin(ReadOnly, acts.WithActs):
             "waits_for",
             "due_on",
         ),
-        *("approved_by", "seconded_by", "reference"),
+        "approved_by",
     ]
     list_filter = ["state", "method"]
-    list_select_related = ["customer__user", "approved_by", "seconded_by"]
+    list_select_related = ["customer__user", "approved_by"]
     search_fields = ["=id", "=reference", "customer__user__email"]
     ordering = ["due_on", "requested_at"]
     actions = [

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
+from billing import notices
 from hosting import emails
 from hosting.models import HostedModel, Hoster, ModerationAction, Server
 
@@ -78,7 +79,7 @@ def act(
             Hoster.objects.filter(pk=row.pk).update(
                 status=after, status_reason="" if after == Status.ACTIVE else reason
             )
-        transaction.on_commit(lambda: _tell(action))
+        _tell(action)
     hoster.refresh_from_db(fields=["status", "status_reason"])
     return action
 
@@ -157,15 +158,26 @@ def _switch_offer(
             hoster=hoster, server=offer.server, offer=offer, kind=kind, rule=rule, reason=reason,
             evidence=evidence or {}, actor=actor, status_before=hoster.status, status_after=hoster.status,
         )  # fmt: skip
-        transaction.on_commit(lambda: _tell(action))
+        _tell(action)
     offer.refresh_from_db(fields=["deactivated_at", "deactivated_reason", "retest_at"])
     return action
 
 
 def _tell(action: ModerationAction) -> None:
-    emails.moderated(action)
+    """The hoster, as of everything by mail and webhook; and the operator, of what a rule did."""
+    notices.tell(
+        action.hoster.customer,
+        "moderated",
+        f"moderation:{action.pk}",
+        {
+            "hoster": action.hoster.name, "kind": action.kind, "done": action.get_kind_display(),
+            "model": action.offer.model_id if action.offer else "",
+            "server": action.server.name if action.server else "",
+            "reason": action.reason, "rule": action.rule, "status": action.status_after,
+        },
+    )  # fmt: skip
     if action.rule:
-        emails.noticed(action)
+        transaction.on_commit(lambda: emails.noticed(action))
 
 
 def _checked(reason: str, rule: str, actor: User | None) -> str:
