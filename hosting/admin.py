@@ -22,7 +22,7 @@ from hosting.models import HealthCheck, HostedModel, Hoster, Server
 from hosting.moderation import Kind
 
 DAYS_SHOWN = 14
-TAKES_TRAFFIC, DRAINING = "takes traffic", "draining"
+TAKES_TRAFFIC, DRAINING, NOT_VERIFIED = "takes traffic", "draining", "not verified yet"
 PRICES = {"price_per_input_token", "price_per_output_token"}
 
 
@@ -36,9 +36,15 @@ class Kept:
         return False
 
 
-@display(description="traffic", ordering="draining", label={TAKES_TRAFFIC: "success", DRAINING: "warning"})
+@display(
+    description="traffic",
+    ordering="draining",
+    label={TAKES_TRAFFIC: "success", DRAINING: "warning", NOT_VERIFIED: "info"},
+)
 def traffic(server: Server) -> str:
     """A server that does not drain is well: in words, because a red cross beside “draining” looks like an alarm."""
+    if server.verified_at is None:
+        return NOT_VERIFIED
     return DRAINING if server.draining else TAKES_TRAFFIC
 
 

@@ -138,9 +138,12 @@ def test_a_server_that_takes_traffic_is_no_alarm(admin: Client) -> None:
     of_hoster = f"/admin/hosting/hoster/{server.hoster_id}/change/"
     for page in (listed, of_hoster):
         assert "takes traffic" in admin.get(page).content.decode()
-    Server.objects.filter(pk=server.pk).update(draining=True)
-    for page in (listed, of_hoster):
-        assert "takes traffic" not in admin.get(page).content.decode()
+    for fields, words in (({"draining": True}, "draining"), ({"verified_at": None}, "not verified yet")):
+        Server.objects.filter(pk=server.pk).update(**fields)
+        for page in (listed, of_hoster):
+            shown = admin.get(page).content.decode()
+            assert words in shown
+            assert "takes traffic" not in shown
 
 
 def test_a_hoster_is_called_what_it_calls_itself(admin: Client) -> None:
