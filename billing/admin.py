@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -17,7 +18,6 @@ from billing import account_statement, money
 from billing.credit_admin import credit
 from billing.models import (
     Charge,
-    LedgerAccount,
     Maturity,
     OpeningBalance,
     RateWindow,
@@ -68,8 +68,19 @@ def usd(field: str, words: str) -> Any:
     return column
 
 
-@admin.register(LedgerAccount)
+def in_dollars(model: type[Model]) -> list[Any]:
+    """The fields of a row's page, its amounts of nanodollars as dollars."""
+    return [
+        usd(field.name, str(field.verbose_name).removesuffix(" nanos"))
+        if field.name.endswith("_nanos") and not field.is_relation
+        else field.name
+        for field in model._meta.fields
+    ]
+
+
 class LedgerAccountAdmin(ReadOnly):
+    """Registered by `routing.accounts_admin`, which knows what the last audit found."""
+
     list_display = [
         "id",
         "kind",

@@ -4,13 +4,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from accounts.admin import ReadOnly
 from accounts.models import User
 from accounts.sealing import Unreadable
-from billing import payouts, stating, stripe_payouts
-from billing.admin import usd
+from billing import acts, payouts, stating, stripe_client, stripe_payouts
+from billing.admin import in_dollars, usd
 from billing.models import (
     Debt,
     IdempotentRequest,
@@ -31,9 +31,21 @@ def asked(name: str, words: str, do: stating.Do, label: str, help_text: str) -> 
     )
 
 
+STEPS: dict[str, tuple[acts.Act, ...]] = {  # what `billing.payouts` allows in each state
+    Payout.State.REQUESTED: (("approve", "Approve"), ("reject", "Reject")),
+    Payout.State.APPROVED: (("paid", "It was paid by hand"), ("fail", "It cannot be paid")),
+    Payout.State.PAID: (("came_back", "It came back"),),
+}
+
+
 @admin.register(Payout)
-class PayoutAdmin(ReadOnly):
+class PayoutAdmin(ReadOnly, acts.WithActs):
     """Approve, reject, and say what became of it. Who may not decide does not see where it goes."""
+
+    acts_title = "Next step"
+    acts_hint = (
+        "Approving is done at once; anything else asks for a reason or a reference, which the hoster reads."
+    )
 
     list_display = [
         *(
@@ -45,10 +57,10 @@ class PayoutAdmin(ReadOnly):
             "waits_for",
             "due_on",
         ),
-        *("approved_by", "seconded_by", "reference"),
+        "approved_by",
     ]
     list_filter = ["state", "method"]
-    list_select_related = ["customer__user", "approved_by", "seconded_by"]
+    list_select_related = ["customer__user", "approved_by"]
     search_fields = ["=id", "=reference", "customer__user__email"]
     ordering = ["due_on", "requested_at"]
     actions = [
@@ -79,14 +91,20 @@ class PayoutAdmin(ReadOnly):
         return request.user.has_perm("billing.change_payout")
 
     @admin.action(description="Approve", permissions=["decide"])
-    def approve(self, request: HttpRequest, queryset: QuerySet[Payout]) -> None:
+    def approve(self, request: HttpRequest, queryset: QuerySet[Payout]) -> HttpResponse | None:
         def agree(payout: Payout, _: str, who: User) -> Payout:
             return payouts.approve(payout=payout, actor=who)
 
         stating.do_all(self, request, queryset, agree, "", words="Approve", refused=PayoutRefused)
+        return acts.led_back(request, queryset)
+
+    def acts(self, request: HttpRequest, row: Payout) -> tuple[acts.Act, ...]:
+        steps = STEPS.get(row.state, ()) if self.has_decide_permission(request) else ()
+        by_stripe = row.method == PayoutDestination.Method.STRIPE and stripe_client.configured()
+        return tuple(step for step in steps if not (by_stripe and step[0] == "paid"))
 
     def get_fields(self, request: HttpRequest, obj: Payout | None = None) -> list[Any]:
-        shown = [field.name for field in Payout._meta.fields if field.name != "sealed"]
+        shown = [field for field in in_dollars(Payout) if field != "sealed"]
         return [*shown, "destination"] if self.has_decide_permission(request) else shown
 
     @admin.display(description="where it goes")

@@ -1,4 +1,7 @@
-"""Mails about money: each notice becomes one letter, by the function of its kind, and a sweep sends what waits."""
+"""Mails to customers about their money, and to hosters about their standing.
+
+Each notice becomes one letter, by the function of its kind, and a sweep sends what waits.
+"""
 
 import smtplib
 from collections.abc import Callable
@@ -198,6 +201,15 @@ def earning_taken_back(facts: dict[str, Any]) -> Letter:
     return Letter(subject, "/hosters/portal#money", facts)
 
 
+def moderated(facts: dict[str, Any]) -> Letter:
+    """To the hoster: what was done to it, or to one of its models, or what it is told."""
+    who = " ".join(facts["hoster"].split())
+    if facts["kind"] == "notice":
+        return Letter(f"About your servers, {who}", "/hosters/portal", facts)
+    whose = f"{who} – {facts['model']}" if facts["model"] else who
+    return Letter(f"{whose} was {facts['done']}", "/hosters/portal", facts)
+
+
 def _spending(subject: str, facts: dict[str, Any]) -> Letter:
     return Letter(f"{subject}: {' '.join(facts['key'].split())}", "/account", facts)
 
@@ -231,5 +243,6 @@ LETTERS: dict[str, Callable[[dict[str, Any]], Letter]] = {
         recharge_paused,
         refunded,
         earning_taken_back,
+        moderated,
     )
 }

@@ -1,4 +1,4 @@
-"""What customers are told of their money: written down with what happened, sent by sweeps (mail, webhook)."""
+"""What customers are told of their money and standing: written down with what happened, sent by sweeps."""
 
 from typing import Any
 

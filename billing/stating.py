@@ -12,6 +12,7 @@ from django.template.response import TemplateResponse
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from accounts.models import User
+from billing import acts
 
 TEXT_CHARS_MAX = 2_000
 Do = Callable[[Any, str, User], Any]
@@ -51,11 +52,12 @@ def asked(
         if form.is_valid():
             text = form.cleaned_data["reason"]
             do_all(site, request, queryset, do, text, words=words, refused=refused, said=said)
-            return None
+            return acts.led_back(request, queryset)
+        back = acts.led_back(request, queryset)
         context = {
             **site.admin_site.each_context(request),
             **{"title": words, "rows": queryset, "form": form, "action": name, "opts": site.model._meta},
-            "checkbox": ACTION_CHECKBOX_NAME,
+            **{"checkbox": ACTION_CHECKBOX_NAME, "back": back.headers["Location"] if back else None},
         }
         return TemplateResponse(request, "admin/reason.html", context)
 

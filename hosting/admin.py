@@ -12,14 +12,17 @@ from django.http import HttpRequest
 from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import display
 
 from accounts.admin import ReadOnly
+from billing import acts
 from hosting import moderation, prices, reasons
 from hosting.judges_admin import ActionsOfHoster, ReadOnlyInline
 from hosting.models import HealthCheck, HostedModel, Hoster, Server
 from hosting.moderation import Kind
 
 DAYS_SHOWN = 14
+TAKES_TRAFFIC, DRAINING, NOT_VERIFIED = "takes traffic", "draining", "not verified yet"
 PRICES = {"price_per_input_token", "price_per_output_token"}
 
 
@@ -33,10 +36,27 @@ class Kept:
         return False
 
 
+@display(
+    description="traffic",
+    ordering="draining",
+    label={TAKES_TRAFFIC: "success", DRAINING: "warning", NOT_VERIFIED: "info"},
+)
+def traffic(server: Server) -> str:
+    """A server that does not drain is well: in words, because a red cross beside “draining” looks like an alarm."""
+    if server.verified_at is None:
+        return NOT_VERIFIED
+    return DRAINING if server.draining else TAKES_TRAFFIC
+
+
 class ServersOfHoster(ReadOnlyInline):
     model = Server
-    fields = ["name", "base_url", "slots", "verified_at", "draining", "health"]
+    fields = ["name", "base_url", "slots", "verified_at", "traffic", "health"]
+    readonly_fields = ["traffic"]
     show_change_link = True
+
+    @admin.display(description="traffic")
+    def traffic(self, server: Server) -> str:
+        return traffic(server)
 
 
 class ModelsOfServer(TabularInline):
@@ -65,14 +85,7 @@ class ModelsOfServer(TabularInline):
         return False
 
 
-STANDINGS = (
-    (Kind.NOTICE, "Tell"),
-    (Kind.WARN, "Warn"),
-    (Kind.PROBATION, "Put on probation"),
-    (Kind.SUSPEND, "Suspend"),
-    (Kind.DEACTIVATE, "Deactivate"),
-    (Kind.REINSTATE, "Reinstate"),
-)
+ASKS = "Each asks for a reason, which the hoster reads and can answer. It acts on the next request."
 
 
 def _acts(kind: Kind, words: str) -> Any:
@@ -84,23 +97,32 @@ def _acts(kind: Kind, words: str) -> Any:
 
 
 @admin.register(Hoster)
-class HosterAdmin(Kept, ModelAdmin):
+class HosterAdmin(Kept, acts.WithActs):
+    acts_title, acts_hint = "Moderation", ASKS
     list_display = ["name", "customer", "status", "trust", "created_at"]
     list_filter = ["status"]
     search_fields = ["name", "customer__user__email"]
     fieldsets = [
         (None, {"fields": ["name", "customer", "created_at"]}),
         ("Standing", {"fields": ["status", "status_reason"]}),
-        ("Scores", {"fields": ["trust", "parts", "days", "trust_at", "is_new"]}),
+        ("Scores", {"fields": ["trust", "parts", "days", "trust_at", "newcomer"]}),
     ]
     readonly_fields = [
-        *("customer", "status", "status_reason", "trust", "parts", "days", "trust_at", "is_new"),
+        *("customer", "status", "status_reason", "trust", "parts", "days", "trust_at", "newcomer"),
         "created_at",
     ]
     list_select_related = ["customer__user"]
     inlines = [ServersOfHoster, ActionsOfHoster]
-    actions = [_acts(kind, words) for kind, words in STANDINGS]
-    change_form_outer_before_template = "admin/hoster_actions.html"
+    actions = [_acts(kind, words) for kind, words in reasons.STANDINGS.items()]
+
+    def acts(self, request: HttpRequest, row: Hoster) -> list[acts.Act]:
+        return reasons.for_hoster(row) if self.has_change_permission(request, row) else []
+
+    @admin.display(description="newcomer")
+    def newcomer(self, hoster: Hoster) -> str:
+        return (
+            "yes: it gets the newcomers' share" if hoster.is_new else "no: it has served enough to be judged"
+        )
 
     @admin.display(description="what trust is made of")
     def parts(self, hoster: Hoster) -> str:
@@ -126,7 +148,7 @@ class ServerAdmin(Kept, ModelAdmin):
         "hoster",
         "base_url",
         "verified_at",
-        "draining",
+        traffic,
         "health",
         "health_checked_at",
     ]
@@ -145,7 +167,8 @@ class ServerAdmin(Kept, ModelAdmin):
 
 
 @admin.register(HostedModel)
-class HostedModelAdmin(Kept, ModelAdmin):
+class HostedModelAdmin(Kept, acts.WithActs):
+    acts_title, acts_hint = "Moderation", ASKS
     list_display = [
         *("model_id", "server", "price_per_input_token", "price_per_output_token"),
         *("context_window", "enabled", "deactivated_at"),
@@ -165,7 +188,6 @@ class HostedModelAdmin(Kept, ModelAdmin):
         ),
         *("bytes_per_token", "created_at"),
     ]
-    change_form_outer_before_template = "admin/model_actions.html"
     actions = [
         reasons.asked(
             "deactivate",
@@ -178,6 +200,9 @@ class HostedModelAdmin(Kept, ModelAdmin):
             lambda offer, reason, who: moderation.reinstate_offer(offer, reason=reason, actor=who),
         ),
     ]
+
+    def acts(self, request: HttpRequest, row: HostedModel) -> list[acts.Act]:
+        return reasons.for_offer(row) if self.has_change_permission(request, row) else []
 
     def save_model(self, request: HttpRequest, obj: HostedModel, form: ModelForm, change: bool) -> None:
         """A new price waits like a hoster's own; the rest is saved as written."""

@@ -1,4 +1,4 @@
-"""Mails to hosters and the operator about what was done and what was said; one function for each.
+"""Mails to the operator about what was done and what was said; one function for each. Hosters read `billing.notices`.
 
 A mail that cannot be sent is logged and never undoes what it tells of.
 """
@@ -8,17 +8,12 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives, mail_admins
+from django.core.mail import mail_admins
 from django.template.loader import render_to_string
 
 from hosting.models import ModerationAction
 
 log = structlog.get_logger(__name__)
-
-
-def moderated(action: ModerationAction) -> None:
-    """To the hoster: what was done or is told, why, and where to answer."""
-    _send("moderated", action, to=action.hoster.customer.user.email)
 
 
 def answered(action: ModerationAction) -> None:
@@ -41,14 +36,6 @@ def noticed(action: ModerationAction) -> None:
             render_to_string("hosting/email/noticed.txt", _context(action)),
         ),
     )
-
-
-def _send(name: str, action: ModerationAction, *, to: str) -> None:
-    context = _context(action)
-    subject = render_to_string(f"hosting/email/{name}_subject.txt", context).strip()
-    message = EmailMultiAlternatives(subject, render_to_string(f"hosting/email/{name}.txt", context), to=[to])
-    message.attach_alternative(render_to_string(f"hosting/email/{name}.html", context), "text/html")
-    _guarded(action, message.send)
 
 
 def _guarded(action: ModerationAction, send: Any) -> None:

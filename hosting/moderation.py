@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts.models import User
+from billing import notices
 from hosting import emails
 from hosting.models import HostedModel, Hoster, ModerationAction, Server
 
@@ -24,12 +25,32 @@ STATUS_AFTER = {
     Kind.REINSTATE: Status.ACTIVE,
 }
 SEVERITY = (Status.ACTIVE, Status.WARNED, Status.PROBATION, Status.SUSPENDED, Status.DEACTIVATED)
+IS_SO = {Status.PROBATION: "on probation"}  # as one says it; the others are their values
+MAY_REPEAT = {Kind.NOTICE, Kind.WARN}  # words, which can be said again
 REASON_CHARS_MAX = 2_000
 ANSWER_CHARS_MAX = 4_000
+UNCHANGED = "It is {is_so} already: nothing was changed, and nobody was told anything."
 
 
 class ModerationRefused(Exception):
     """It cannot be done; the words say what is missing."""
+
+
+def possible(status: str) -> tuple[ModerationAction.Kind, ...]:
+    """What a person can do to a hoster of this standing: what changes it, and what may be said again."""
+    return tuple(kind for kind in Kind if kind in MAY_REPEAT or STATUS_AFTER[kind] != status)
+
+
+def _after(kind: ModerationAction.Kind, before: Status) -> Status:
+    """A warning says something; it frees nobody from what is stricter."""
+    after = STATUS_AFTER.get(kind, before)
+    stricter = SEVERITY.index(before) > SEVERITY.index(after)
+    return before if kind == Kind.WARN and stricter else after
+
+
+def possible_for_offer(offer: HostedModel) -> ModerationAction.Kind:
+    """The one thing that a person can do to a hoster's model: put it back when it is off, and otherwise take it off."""
+    return Kind.REINSTATE if offer.deactivated_at else Kind.DEACTIVATE
 
 
 def act(
@@ -45,24 +66,27 @@ def act(
     """Change the hoster's standing, or with Kind.NOTICE only tell it something; the hoster gets a mail.
 
     Either a rule or a person (`actor`) does it. A rule never lifts or softens what stands, and says nothing twice:
-    None is returned when the hoster is treated as strictly already. Raises ModerationRefused.
+    None is returned when the hoster is treated as strictly already. Raises ModerationRefused, also when a person asks
+    for what is so already (`possible`).
     """
     reason = _checked(reason, rule, actor)
     with transaction.atomic():
         row = Hoster.objects.select_for_update(no_key=True).get(pk=hoster.pk)
         before = Status(row.status)
-        after = STATUS_AFTER.get(kind, before)
+        after = _after(kind, before)
         if actor is None and kind != Kind.NOTICE and SEVERITY.index(after) <= SEVERITY.index(before):
             return None
+        if kind not in possible(before):
+            raise ModerationRefused(UNCHANGED.format(is_so=IS_SO.get(before, before.value)))
         action = ModerationAction.objects.create(
             hoster=row, server=server, kind=kind, rule=rule, reason=reason, evidence=evidence or {}, actor=actor,
             status_before=before, status_after=after,
         )  # fmt: skip
-        if kind != Kind.NOTICE:
+        if after == STATUS_AFTER.get(kind):
             Hoster.objects.filter(pk=row.pk).update(
                 status=after, status_reason="" if after == Status.ACTIVE else reason
             )
-        transaction.on_commit(lambda: _tell(action))
+        _tell(action)
     hoster.refresh_from_db(fields=["status", "status_reason"])
     return action
 
@@ -75,7 +99,7 @@ def deactivate_offer(
     actor: User | None = None,
     evidence: dict[str, Any] | None = None,
 ) -> ModerationAction | None:
-    """Take one model of one server off the market; None when it is off already. Raises ModerationRefused."""
+    """Take one model of one server off the market. Off already: None for a rule, ModerationRefused for a person."""
     return _switch_offer(offer, Kind.DEACTIVATE, reason, rule, actor, evidence)
 
 
@@ -87,7 +111,7 @@ def reinstate_offer(
     actor: User | None = None,
     evidence: dict[str, Any] | None = None,
 ) -> ModerationAction | None:
-    """Put a deactivated model back on the market; None when it is there. Raises ModerationRefused."""
+    """Put a deactivated model back on the market. There already: None for a rule, ModerationRefused for a person."""
     return _switch_offer(offer, Kind.REINSTATE, reason, rule, actor, evidence)
 
 
@@ -130,6 +154,8 @@ def _switch_offer(
             deactivated_reason=reason if off else "",
             retest_at=None,
         )
+        if not changed and actor:
+            raise ModerationRefused(UNCHANGED.format(is_so="deactivated" if off else "not deactivated"))
         if not changed:
             return None
         hoster = offer.server.hoster
@@ -139,15 +165,26 @@ def _switch_offer(
             hoster=hoster, server=offer.server, offer=offer, kind=kind, rule=rule, reason=reason,
             evidence=evidence or {}, actor=actor, status_before=hoster.status, status_after=hoster.status,
         )  # fmt: skip
-        transaction.on_commit(lambda: _tell(action))
+        _tell(action)
     offer.refresh_from_db(fields=["deactivated_at", "deactivated_reason", "retest_at"])
     return action
 
 
 def _tell(action: ModerationAction) -> None:
-    emails.moderated(action)
+    """The hoster, as of everything by mail and webhook; and the operator, of what a rule did."""
+    notices.tell(
+        action.hoster.customer,
+        "moderated",
+        f"moderation:{action.pk}",
+        {
+            "hoster": action.hoster.name, "kind": action.kind, "done": action.get_kind_display(),
+            "model": action.offer.model_id if action.offer else "",
+            "server": action.server.name if action.server else "",
+            "reason": action.reason, "rule": action.rule, "status": action.status_after,
+        },
+    )  # fmt: skip
     if action.rule:
-        emails.noticed(action)
+        transaction.on_commit(lambda: emails.noticed(action))
 
 
 def _checked(reason: str, rule: str, actor: User | None) -> str:

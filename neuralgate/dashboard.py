@@ -25,8 +25,10 @@ AUDITS_MISSED_MAX = 3  # runs of the audit that may be missing
 REMEMBERED_S = 3_600  # how long the sums of past days are kept
 
 DAY_SUMS = """
--- routing_usagehour_by_hour
-SELECT (hour AT TIME ZONE 'UTC')::date, sum(requests)::bigint, sum(gross_nanos)::bigint, sum(fee_nanos)::bigint
+-- routing_usagehour_by_hour; of what the operator's own and cloud servers served, the whole charge is booked as a fee
+SELECT (hour AT TIME ZONE 'UTC')::date, sum(requests)::bigint, sum(gross_nanos)::bigint,
+       coalesce(sum(fee_nanos) FILTER (WHERE provider = 'hoster'), 0)::bigint,
+       coalesce(sum(fee_nanos) FILTER (WHERE provider <> 'hoster'), 0)::bigint
   FROM routing_usagehour WHERE hour >= %(since)s AND hour < %(before)s GROUP BY 1
 """
 ERRORS = """
@@ -49,12 +51,21 @@ SELECT h.holds, h.nanos, h.oldest, m.nanos, m.next, p.alive, a.finished_at, a.di
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Requests served, what customers spent, and what of it stays with the platform; nanodollars."""
+    """Requests served, what customers spent, and what of it stays with the platform; nanodollars.
+
+    fees_nanos: of what hosters served. own_nanos: what the operator's own and cloud servers earned, all of it.
+    """
 
     date: dt.date
     requests: int = 0
     spend_nanos: int = 0
     fees_nanos: int = 0
+    own_nanos: int = 0
+
+    @property
+    def income_nanos(self) -> int:
+        """What stays with the platform, before what its own servers and clouds cost it."""
+        return self.fees_nanos + self.own_nanos
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +128,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             "days": [f"{day.date:%d %b}" for day in listed],
             "requests": [day.requests for day in listed],
             "spend": [money.usd(day.spend_nanos) for day in listed],
-            "fees": [money.usd(day.fees_nanos) for day in listed],
+            "income": [money.usd(day.income_nanos) for day in listed],
         },
         "hours": hours,
         "failed": Hour(
@@ -134,7 +145,7 @@ def days(today: dt.date) -> list[Day]:
     """The last 30 days, oldest first, without gaps."""
     first = today - dt.timedelta(days=DAYS - 1)
     past: list[Day] = (
-        cache.get_or_set(f"dashboard-days-before-{today}", lambda: _sums(first, today), REMEMBERED_S) or []
+        cache.get_or_set(f"dashboard-sums-before-{today}", lambda: _sums(first, today), REMEMBERED_S) or []
     )
     found = {day.date: day for day in (*past, *_sums(today, today + dt.timedelta(days=1)))}
     dates = (first + dt.timedelta(days=index) for index in range(DAYS))
@@ -165,10 +176,8 @@ def _sums(first: dt.date, before: dt.date) -> list[Day]:
 
 
 def _total(listed: list[Day]) -> Day:
-    requests, spend_nanos, fees_nanos = (
-        sum(getattr(day, name) for day in listed) for name in ("requests", "spend_nanos", "fees_nanos")
-    )
-    return Day(listed[-1].date, requests, spend_nanos, fees_nanos)
+    names = ("requests", "spend_nanos", "fees_nanos", "own_nanos")
+    return Day(listed[-1].date, *(sum(getattr(day, name) for day in listed) for name in names))
 
 
 def _age_s(moment: dt.datetime) -> float:

@@ -5,7 +5,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from hosting import inbox
+from hosting import inbox, reasons
 from hosting.models import ModerationAction
 
 SHOWN_MAX = 50  # of each kind; the lists of the admin have all
@@ -20,13 +20,12 @@ def show(request: HttpRequest) -> HttpResponse:
         "hoster", "-created_at"
     )
     last = {action.hoster_id: action for action in actions.select_related("actor").distinct("hoster")}
+    answers = inbox.answers().select_related("hoster", "offer", "actor").order_by("answered_at")[:SHOWN_MAX]
     context = {
         **admin.site.each_context(request),
         "title": "Moderation queue",
-        "answers": inbox.answers()
-        .select_related("hoster", "offer", "actor")
-        .order_by("answered_at")[:SHOWN_MAX],
-        "hosters": [(hoster, last.get(hoster.pk)) for hoster in hosters],
+        "answers": [(action, reasons.for_hoster(action.hoster)) for action in answers],
+        "hosters": [(hoster, last.get(hoster.pk), reasons.for_hoster(hoster)) for hoster in hosters],
         "models": inbox.retests().select_related("server__hoster").order_by("retest_at")[:SHOWN_MAX],
         "servers": inbox.unverified().select_related("hoster").order_by("created_at")[:SHOWN_MAX],
     }

@@ -1,19 +1,31 @@
 """What a customer is told of, and where: by mail, and to a webhook."""
 
-from django.conf import settings
+from dataclasses import dataclass
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
-from billing.models import Webhook
+from billing import emails
+from billing.models import Notice, Webhook
 from billing.visitors import customers_only
 from hosting import webhooks
 from hosting.addresses import AddressRefused
 from neuralgate.money_forms import WebhookForm
 
 LATEST = 20
+TEST = emails.Letter("A test of your webhook", "")  # the one kind without a letter
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A notice as the page lists it: with the subject of its letter, and the page that it is about."""
+
+    notice: Notice
+    words: str
+    path: str
 
 
 @customers_only
@@ -33,11 +45,18 @@ def notices(request: HttpRequest, customer: Customer) -> HttpResponse:
         "form": form,
         "hook": hook,
         "secret": secret,
-        "notices": customer.notices.order_by("-pk")[:LATEST],
-        "mails": bool(settings.EMAIL_HOST),
+        "lines": [line(notice) for notice in customer.notices.order_by("-pk")[:LATEST]],
         "signature": webhooks.SIGNATURE,
     }
     return render(request, "accounts/notices.html", context)
+
+
+def line(notice: Notice) -> Line:
+    try:
+        letter = TEST if notice.kind == "test" else emails.write(notice)
+    except emails.UnknownKind:  # of an older version
+        letter = emails.Letter(notice.kind, "")
+    return Line(notice, letter.subject, letter.path)
 
 
 @require_POST

@@ -11,7 +11,7 @@ from billing import money, refunds, stating
 from billing.admin import usd
 from billing.refunds import RefundRefused
 from hosting.models import Server
-from routing import disputes_admin  # noqa: F401  # registers the disputes
+from routing import accounts_admin, disputes_admin  # noqa: F401  # they register ledger accounts and disputes
 from routing.models import (
     AuditRun,
     GatewayProcess,

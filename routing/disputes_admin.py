@@ -4,11 +4,12 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin import ReadOnly
-from billing import disputes, money, stating
+from billing import acts, disputes, money, stating
 from billing.admin import usd
 from billing.disputes import Undecidable
 from billing.models import Dispute
@@ -31,18 +32,20 @@ def verdict(name: str, words: str, *, upheld: bool) -> Any:
 
 
 @admin.register(Dispute)
-class DisputeAdmin(ReadOnly):
+class DisputeAdmin(ReadOnly, acts.WithActs):
+    acts_title = "Verdict"
+    acts_hint = "Either asks why, and the customer and the hoster both read it. A verdict is final."
     list_display = [
         *("opened_at", "customer", "payee", "reason", usd("gross_nanos", "paid"), usd("net_nanos", "frozen")),
-        *("state", "decided_by"),
+        "state",
     ]
     list_filter = ["state", "reason"]
-    list_select_related = ["customer__user", "payee__user", "decided_by"]
+    list_select_related = ["customer__user", "payee__user"]
     search_fields = ["=id", "=charge", "customer__user__email", "payee__user__email"]
     ordering = ["state", "opened_at"]
     fields = [
-        *("charge", "customer", "payee", "reason", "detail", "evidence", "state", "gross_nanos", "net_nanos"),
-        *("opened_at", "decided_at", "decided_by", "verdict"),
+        *("state", "disputed", "customer", "payee", usd("gross_nanos", "paid"), usd("net_nanos", "frozen")),
+        *("reason", "detail", "evidence", "opened_at", "decided_at", "decided_by", "verdict"),
     ]
     actions = [
         verdict("uphold", "Uphold: the customer gets the charge back", upheld=True),
@@ -52,13 +55,30 @@ class DisputeAdmin(ReadOnly):
     def has_decide_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("billing.change_dispute")
 
+    def acts(self, request: HttpRequest, row: Dispute) -> tuple[acts.Act, ...]:
+        decidable = row.state == Dispute.State.OPEN and self.has_decide_permission(request)
+        return (("uphold", "Uphold"), ("reject", "Reject")) if decidable else ()
+
+    @admin.display(description="request")
+    def disputed(self, dispute: Dispute) -> SafeString:
+        pages = (
+            (reverse(f"admin:{table}_change", args=[dispute.charge]), words)
+            for table, words in (
+                ("routing_inferencerequest", "the request"),
+                ("billing_charge", "its charge"),
+            )
+        )
+        links = format_html_join(", ", '<a href="{}">{}</a>', pages)
+        return format_html('<span class="links"><code>{}</code>: {}</span>', dispute.charge, links)
+
     @admin.display(description="what was recorded")
     def evidence(self, dispute: Dispute) -> SafeString:
-        request = InferenceRequest.objects.select_related("server__hoster").filter(pk=dispute.charge).first()
+        requests = InferenceRequest.objects.select_related("server__hoster", "key")
+        request = requests.filter(pk=dispute.charge).first()
         if request is None:
             return format_html("Nothing: the request is gone.")
-        rows = format_html_join("", "<tr><th>{}</th><td>{}</td></tr>", evidence(request))
-        return format_html("<table>{}</table>", rows)
+        rows = format_html_join("", "<div><dt>{}</dt><dd>{}</dd></div>", evidence(request))
+        return format_html('<dl class="evidence">{}</dl>', rows)
 
 
 def evidence(request: InferenceRequest) -> list[tuple[str, Any]]:
@@ -76,7 +96,7 @@ def evidence(request: InferenceRequest) -> list[tuple[str, Any]]:
         ("first token, whole answer", f"{_or(request.ttft_ms)} ms, {request.latency_ms} ms"),
         ("attempts", request.attempts),
         ("streamed", "yes" if request.streamed else "no"),
-        ("key", request.key_id),
+        ("key", request.key),
     ]
     return rows
 

@@ -8,7 +8,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from routing import pulse
+from billing import money
+from billing.models import LedgerAccount
+from routing import pulse, tasks
+from routing.models import AuditRun
 from tests import bookings, factories
 from tests.routing.test_usage_api import address
 from tests.staff import signed_in
@@ -82,6 +85,29 @@ def test_a_key_is_revoked_by_the_operator_and_who_did_it_is_kept(staff: Client):
         "revoked in the admin"
         in staff.get(page("history", type(alice.api_key), alice.api_key.pk)).content.decode()
     )
+
+
+def test_the_platforms_accounts_say_what_the_last_audit_found(staff: Client):
+    book_something()
+    tasks.audit_ledger()
+    found = AuditRun.objects.latest("pk")
+    listed = staff.get(page("changelist", LedgerAccount), {"kind__exact": "platform_fees"}).content.decode()
+    assert money.text(found.sums["platform_fees"]) in listed
+    assert f"at the last audit, {found.finished_at:%Y-%m-%d %H:%M}" in listed
+    fees = LedgerAccount.objects.get(kind="platform_fees")
+    assert (
+        money.text(found.sums["platform_fees"])
+        in staff.get(page("change", LedgerAccount, fees.pk)).content.decode()
+    )
+    AuditRun.objects.all().delete()
+    assert "not audited yet" in staff.get(page("change", LedgerAccount, fees.pk)).content.decode()
+
+
+def test_a_hosters_earnings_are_found_on_the_accounts_statement(staff: Client):
+    book_something()
+    pending = LedgerAccount.objects.filter(kind="hoster_pending").latest("pk")
+    listed = staff.get(page("changelist", LedgerAccount), {"q": pending.customer.user.email}).content.decode()
+    assert f'href="{page("statement", LedgerAccount, pending.pk)}">on its statement' in listed
 
 
 def test_a_keys_digest_is_nowhere_shown(staff: Client):

@@ -53,6 +53,22 @@ def test_a_request_is_in_todays_line_at_once():
     assert after.requests == before.requests + 1
     assert after.spend_nanos == before.spend_nanos + 100_000
     assert after.fees_nanos == before.fees_nanos + 20_000
+    assert after.own_nanos == before.own_nanos
+
+
+def test_what_the_operators_own_servers_earn_is_no_fee():
+    alice = factories.person()
+    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}/v1", kind="local")
+    before = today()
+    bookings.book(alice, offer)
+    after = today()
+    spent_nanos = after.spend_nanos - before.spend_nanos
+    assert spent_nanos > 0
+    assert after.fees_nanos == before.fees_nanos
+    assert after.own_nanos == before.own_nanos + spent_nanos
+    assert after.income_nanos == before.income_nanos + spent_nanos
+    shown = signed_in().get("/admin/").content.decode()
+    assert "Platform’s income" in shown
 
 
 def test_days_have_no_gaps_and_older_ones_are_summed():

@@ -27,7 +27,7 @@ addEventListener("load", () => {
       type: "bar", data: { labels: data.days, datasets }, options: options(precision),
     }));
     one("requests-chart", [bars("Requests", data.requests, "--chart-1")], 0);
-    one("money-chart", [bars("Spend, USD", data.spend, "--chart-1"), bars("Fees, USD", data.fees, "--chart-2")]);
+    one("money-chart", [bars("Spend, USD", data.spend, "--chart-1"), bars("Platform’s income, USD", data.income, "--chart-2")]);
   }
 
   draw();

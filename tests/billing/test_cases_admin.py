@@ -1,5 +1,6 @@
 """The admin moves payouts and disputes on, with words that both sides read, and credits accounts within a limit."""
 
+import re
 import uuid
 
 import pytest
@@ -10,7 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from billing import crediting, disputes, payouts
+from billing import crediting, disputes, money, payouts
+from billing.acts import page_of
 from billing.crediting import CreditRefused
 from billing.models import Dispute, LedgerAccount, Payout, Transfer
 from tests import bookings, factories
@@ -57,6 +59,41 @@ def test_a_payout_is_approved_and_paid_by_hand(staff: Client, bob: Person):
     said = LogEntry.objects.filter(object_id=str(payout.pk)).values_list("change_message", flat=True)
     assert any("SEPA" in message for message in said)
     assert sound(bob)
+
+
+def buttons(client: Client, row: Payout | Dispute) -> list[str]:
+    """The acts that the row's own page offers."""
+    page = client.get(page_of(row)).content.decode()
+    return re.findall(r'<button name="action" value="(\w+)">', page)
+
+
+def test_a_payouts_page_offers_what_its_state_allows(staff: Client, bob: Person):
+    payout = ask(bob)
+    looker = staff_with("view_payout")
+    assert buttons(staff, payout) == ["approve", "reject"]
+    assert buttons(looker, payout) == []
+    act(staff, payout, "approve")
+    assert buttons(staff, payout) == ["paid", "fail"]
+    act(staff, payout, "paid", reason=f"SEPA {payout.pk}")
+    assert buttons(staff, payout) == ["came_back"]
+    act(staff, payout, "came_back", reason="The account is closed.")
+    assert buttons(staff, payout) == []
+    page = staff.get(page_of(payout)).content.decode()
+    assert "$20.00" in page
+    assert str(payout.amount_nanos) not in page
+
+
+def test_who_acts_on_a_rows_page_is_led_back_to_it(staff: Client, bob: Person):
+    payout = ask(bob)
+    home = reverse("admin:billing_payout_changelist")
+    data = {"_selected_action": str(payout.pk), "from_its_page": "yes"}
+    asked = staff.post(home, {**data, "action": "reject"}).content.decode()
+    assert f'href="{page_of(payout)}">Do nothing' in asked
+    assert 'name="from_its_page"' in asked
+    assert staff.post(home, {**data, "action": "approve"})["Location"] == page_of(payout)
+    failed = staff.post(home, {**data, "action": "fail", "reason": "The bank said no."})
+    assert failed["Location"] == page_of(payout)
+    assert now(payout).state == "failed"
 
 
 @pytest.mark.parametrize(("steps", "state"), [(["reject"], "rejected"), (["approve", "fail"], "failed")])
@@ -108,15 +145,26 @@ def test_a_dispute_is_decided_with_a_verdict_beside_the_evidence(verdict: str, s
         customer=alice.customer, charge=call.id, reason="other", detail="It was <b>odd</b>."
     )
     page = staff.get(reverse("admin:billing_dispute_change", args=[dispute.pk])).content.decode()
-    for shown in (offer.model_id, offer.server.name, "321", "123", "finished", "It was &lt;b&gt;odd"):
+    for shown in (offer.model_id, offer.server.name, "321", "123", "finished", "It was &lt;b&gt;odd",
+                  money.text(dispute.gross_nanos), str(alice.api_key), *links(dispute)):  # fmt: skip
         assert shown in page
+    assert str(dispute.gross_nanos) not in page
+    assert buttons(staff_with("view_dispute"), dispute) == []
+    assert buttons(staff, dispute) == ["uphold", "reject"]
     act(staff, dispute, verdict)
     dispute.refresh_from_db()
     assert dispute.state == "open"
     act(staff, dispute, verdict, reason="We looked.")
     dispute.refresh_from_db()
     assert (dispute.state, dispute.verdict) == (state, "We looked.")
+    assert buttons(staff, dispute) == []
     assert "decided already" in act(staff, dispute, "reject", reason="Again.")
+
+
+def links(dispute: Dispute) -> list[str]:
+    """To what it is about."""
+    tables = ("routing_inferencerequest", "billing_charge")
+    return [f'href="{reverse(f"admin:{table}_change", args=[dispute.charge])}"' for table in tables]
 
 
 # ------------------------------------------------------------------------------------------------------ crediting

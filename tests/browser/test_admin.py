@@ -12,7 +12,9 @@ from allauth.mfa.totp.internal.auth import TOTP
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from billing import disputes
 from hosting import moderation
+from hosting.models import HostedModel
 from hosting.moderation import Kind
 from neuralgate import schedule
 from routing import audit
@@ -120,14 +122,44 @@ def test_a_hoster_is_put_back_from_the_queue_with_a_reason(open_page: OpenPage, 
     assert hoster.status == "active"
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_dispute_is_upheld_from_its_own_page_by_clicks(
+    open_page: OpenPage, hoster: factories.Hoster, width: int
+):
+    alice = factories.person()
+    offer = HostedModel.objects.filter(server__hoster=hoster).get()
+    call = bookings.book(alice, offer)
+    dispute = disputes.open_(customer=alice.customer, charge=call.id, reason="incomplete", detail="It stops.")
+    page = open_page(viewport={"width": width, "height": 900})
+    sign_in(page)
+    page.goto("/admin/billing/dispute/")
+    page.locator(f'a[href*="{dispute.pk}"]').first.click()
+    expect(page.locator("#content-main")).to_contain_text("It stops.")
+    expect(page.locator(".evidence")).to_contain_text("what looked wrong")
+    assert barriers(page) == []
+    picture(page, f"dispute-{width}")
+    page.get_by_role("button", name="Uphold").click()
+    page.get_by_label("Verdict").fill("The last sentence is missing.")
+    page.get_by_role("button", name="Uphold").click()
+    expect(page).to_have_url(re.compile(f"/admin/billing/dispute/{dispute.pk}/change/$"))
+    expect(page.get_by_text("upheld: the charge was given back")).to_be_visible()
+    expect(page.get_by_role("button", name="Uphold")).to_have_count(0)
+    dispute.refresh_from_db()
+    assert (dispute.state, dispute.verdict) == ("upheld", "The last sentence is missing.")
+
+
 @pytest.mark.parametrize("width", [360, 768])
-def test_the_dashboard_fits_a_phone(open_page: OpenPage, hoster: factories.Hoster, width: int):
+def test_the_pages_of_our_own_fit_a_phone(open_page: OpenPage, hoster: factories.Hoster, width: int):
     page = open_page(viewport={"width": width, "height": 800}, color_scheme="dark")
     sign_in(page)
-    for name, path in {"dashboard": "/admin/", "queue": "/admin/moderation/"}.items():
+    account = factories.LedgerAccount.objects.get(kind="hoster_pending", customer=hoster.customer).pk
+    statement = f"/admin/billing/ledgeraccount/{account}/statement/"
+    for name, path in {"dashboard": "/admin/", "queue": "/admin/moderation/", "statement": statement}.items():
         page.goto(path, wait_until="networkidle")
         picture(page, f"{name}-{width}")
         wide, visible = page.evaluate(
             "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
         )
         assert wide <= visible, f"{path} is {wide} wide on a screen of {visible}"
+    narrowest = min(cell.bounding_box()["width"] for cell in page.locator(".cards td").all())
+    assert narrowest > 30, "a column is a letter wide"

@@ -1,7 +1,8 @@
 """The market in the admin: everything to see, no token, no address to edit."""
 
+import re
+
 import pytest
-from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -105,9 +106,52 @@ def test_a_standing_is_changed_by_an_action_that_asks_why(
     done = hoster.actions.get()
     assert (hoster.status, done.reason, done.status_before) == (status, "Wrong answers on Monday.", "warned")
     assert (done.actor_id, done.rule) == (int(admin.session["_auth_user_id"]), "")
-    assert any(bob.customer.user.email in sent.to for sent in mail.outbox)
+    assert bob.customer.notices.get().facts["reason"] == "Wrong answers on Monday."
     other.refresh_from_db()
     assert other.status == "warned"
+
+
+def offered(admin: Client, path: str) -> list[str]:
+    return re.findall(r'<button name="action" value="(\w+)">', admin.get(path).content.decode())
+
+
+def test_only_acts_that_change_something_are_offered(admin: Client) -> None:
+    _, hoster = factories.hoster()
+    page = f"/admin/hosting/hoster/{hoster.pk}/change/"
+    assert offered(admin, page) == ["notice", "warn", "probation", "suspend", "deactivate"]
+    do(admin, "hoster", "probation", [hoster.pk], reason="Slow.")
+    assert offered(admin, page) == ["notice", "warn", "suspend", "deactivate", "reinstate"]
+    again = do(admin, "hoster", "probation", [hoster.pk], reason="Slow.").content.decode()
+    assert "It is on probation already" in again
+    assert hoster.actions.count() == 1
+    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    _, own = factories.server(f"http://127.0.0.1:{next(ports)}/v1", kind="local")
+    assert offered(admin, f"/admin/hosting/hostedmodel/{offer.pk}/change/") == ["deactivate"]
+    assert offered(admin, f"/admin/hosting/hostedmodel/{own.pk}/change/") == []
+    do(admin, "hostedmodel", "deactivate", [offer.pk], reason="Wrong.")
+    assert offered(admin, f"/admin/hosting/hostedmodel/{offer.pk}/change/") == ["reinstate"]
+
+
+def test_a_server_that_takes_traffic_is_no_alarm(admin: Client) -> None:
+    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    listed = f"/admin/hosting/server/?q={server.name}"
+    of_hoster = f"/admin/hosting/hoster/{server.hoster_id}/change/"
+    for page in (listed, of_hoster):
+        assert "takes traffic" in admin.get(page).content.decode()
+    for fields, words in (({"draining": True}, "draining"), ({"verified_at": None}, "not verified yet")):
+        Server.objects.filter(pk=server.pk).update(**fields)
+        for page in (listed, of_hoster):
+            shown = admin.get(page).content.decode()
+            assert words in shown
+            assert "takes traffic" not in shown
+
+
+def test_a_hoster_is_called_what_it_calls_itself(admin: Client) -> None:
+    _, hoster = factories.hoster(name=factories.unique("borealis"))
+    page = admin.get(f"/admin/hosting/hoster/{hoster.pk}/change/").content.decode()
+    assert hoster.name in page
+    assert hoster.name.capitalize() not in page
+    assert "to view" not in admin.get("/admin/billing/dispute/").content.decode()
 
 
 def test_a_standing_cannot_be_written_past_the_actions(admin: Client) -> None:
@@ -127,7 +171,8 @@ def test_a_model_is_deactivated_and_reinstated_with_a_reason(admin: Client) -> N
     assert offer.deactivated_at is not None
     assert offer.deactivated_reason == "Not the model it says."
     again = do(admin, "hostedmodel", "deactivate", [offer.pk], reason="Twice.").content.decode()
-    assert "it is so already" in again
+    assert "It is deactivated already" in again
+    assert HostedModel.objects.get(pk=offer.pk).deactivated_reason == "Not the model it says."
     do(admin, "hostedmodel", "reinstate", [offer.pk], reason="Repaired.")
     offer.refresh_from_db()
     assert offer.deactivated_at is None

@@ -5,8 +5,10 @@ import json
 import httpx
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
 from django.db import IntegrityError, transaction
 
+from billing import emails
 from hosting import moderation
 from hosting.models import ModerationAction
 from hosting.moderation import Kind, ModerationRefused
@@ -50,6 +52,39 @@ def test_a_rule_never_softens_what_stands_and_never_says_a_thing_twice() -> None
 
 
 @pytest.mark.parametrize(
+    ("kind", "status"),
+    [
+        (Kind.PROBATION, "probation"),
+        (Kind.SUSPEND, "suspended"),
+        (Kind.DEACTIVATE, "deactivated"),
+        (Kind.REINSTATE, "active"),
+    ],
+)
+def test_what_a_person_does_twice_is_refused_and_nobody_is_told(admin, kind: Kind, status: str) -> None:
+    _, bob = factories.hoster(status=status)
+    mail.outbox.clear()
+    with pytest.raises(ModerationRefused, match="already: nothing was changed"):
+        moderation.act(kind, bob, reason="Again.", actor=admin)
+    assert bob.actions.count() == 0
+    assert not bob.customer.notices.exists()
+    assert kind not in moderation.possible(status)
+
+
+def test_what_only_speaks_can_be_said_again(admin) -> None:
+    _, bob = factories.hoster(status="warned")
+    for kind in (Kind.NOTICE, Kind.WARN, Kind.WARN):
+        assert moderation.act(kind, bob, reason="Again.", actor=admin)
+    assert bob.actions.count() == 3
+    assert bob.status == "warned"
+
+
+def test_only_what_would_change_something_is_possible() -> None:
+    assert set(moderation.possible("active")) == set(Kind) - {Kind.REINSTATE}
+    assert set(moderation.possible("suspended")) == set(Kind) - {Kind.SUSPEND}
+    assert set(moderation.possible("warned")) == set(Kind)
+
+
+@pytest.mark.parametrize(
     ("reason", "rule", "by"),
     [(" ", "r", False), ("x" * 2_001, "r", False), ("x", "", False), ("x", "r", True)],
 )
@@ -77,8 +112,9 @@ def test_the_hoster_gets_a_mail_with_the_reason_and_the_operator_hears_of_rules_
     mail.outbox.clear()
     action = moderation.act(Kind.WARN, bob, reason="Too <b>slow</b>.", rule="error-rate")
     assert action is not None
-    to_hoster, to_admin = mail.outbox
-    assert to_hoster.to == [owner.customer.user.email]
+    (to_admin,) = mail.outbox
+    (to_hoster,) = letters(owner)
+    assert to_hoster.subject == f"{bob.name} was warned"
     assert "Too <b>slow</b>." in to_hoster.body
     assert "&lt;b&gt;slow" in to_hoster.alternatives[0][0]
     assert to_admin.to == ["ops@example.org"]
@@ -88,6 +124,26 @@ def test_the_hoster_gets_a_mail_with_the_reason_and_the_operator_hears_of_rules_
         moderation.answer(action, "And another thing.")
 
 
+def letters(who: factories.Person) -> list[EmailMessage]:
+    """What the sweep of mails sends to somebody."""
+    while emails.send_waiting():
+        pass
+    return [sent for sent in mail.outbox if sent.to == [who.customer.user.email]]
+
+
+def test_a_model_that_is_taken_off_the_market_is_among_the_notices() -> None:
+    owner, bob = factories.hoster()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=bob)
+    moderation.deactivate_offer(offer, reason="2 of 20 were right.", rule="consistency")
+    told = owner.customer.notices.get()
+    assert (told.kind, told.facts["model"], told.facts["reason"]) == (
+        "moderated", offer.model_id, "2 of 20 were right.",
+    )  # fmt: skip
+    assert emails.write(told).subject == f"{bob.name} – {offer.model_id} was deactivated"
+    (letter,) = letters(owner)
+    assert f"Your model {offer.model_id} on {offer.server.name} was deactivated." in letter.body
+
+
 def test_a_mail_server_that_is_away_does_not_undo_a_suspension(settings, admin) -> None:
     settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
     settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", 9, 1
@@ -95,6 +151,7 @@ def test_a_mail_server_that_is_away_does_not_undo_a_suspension(settings, admin) 
     moderation.act(Kind.SUSPEND, bob, reason="Now.", actor=admin)
     bob.refresh_from_db()
     assert bob.status == "suspended"
+    assert bob.customer.notices.get().mailed_at is None, "it is told when the mail server is back"
 
 
 def test_a_deactivated_model_is_off_the_market_until_it_is_reinstated(gateway: RunningGateway) -> None:
@@ -135,3 +192,12 @@ def ask(gateway: RunningGateway, who: factories.Person, model: str) -> httpx.Res
         f"{gateway.url}/v1/chat/completions", content=json.dumps(body),
         headers={**who.headers, "content-type": "application/json"}, timeout=10,
     )  # fmt: skip
+
+
+def test_a_warning_frees_nobody_from_what_is_stricter(admin: object):
+    _, bob = factories.hoster()
+    moderation.act(Kind.SUSPEND, bob, reason="It cheats.", actor=admin)
+    action = moderation.act(Kind.WARN, bob, reason="Answer the mail, too.", actor=admin)
+    assert action is not None
+    assert (bob.status, bob.status_reason) == ("suspended", "It cheats.")
+    assert (action.status_before, action.status_after) == ("suspended", "suspended")

@@ -8,6 +8,7 @@ from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
+from billing import emails
 from hosting import moderation
 from hosting.models import (
     Circuit,
@@ -180,8 +181,7 @@ def test_a_notice_is_information_and_not_a_sentence():
     moderation.act(Kind.NOTICE, hoster, reason="6 of 20 requests failed.", rule="error-rate")
     page = page_of(client, "/hosters/portal")
     assert "For your information" in page
-    subjects = [sent.subject for sent in mail.outbox]
-    assert f"NeuralGate: about your servers, {hoster.name}" in subjects
+    assert emails.write(hoster.customer.notices.get()).subject == f"About your servers, {hoster.name}"
 
 
 # ----------------------------------------------------------------------------------------------------- scores
