@@ -1,6 +1,7 @@
 """The status page says in plain words what works, and is there when nothing else is."""
 
 import datetime as dt
+from collections.abc import Callable
 
 import pytest
 from django.core.cache import caches
@@ -43,6 +44,29 @@ def test_requests_are_counted_by_how_they_ended():
     assert len(after.days) == 30
     assert after.counted_s is not None
     assert after.counted_s < 60
+
+
+def test_no_count_falls_when_a_request_ends_in_the_hour_after_it_was_admitted(
+    travel: Callable[[dt.timedelta], None],
+):
+    start = timezone.now().replace(minute=0, second=0, microsecond=0) + dt.timedelta(days=5)
+
+    def at(**since: int) -> None:
+        travel(start + dt.timedelta(**since) - timezone.now())
+
+    alice = factories.person()
+    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    at(seconds=-10)
+    call = bookings.admit(alice, offer)
+    at(seconds=5)
+    bookings.void(call)
+    failed = []
+    for minutes in (30, 62, 122, 182):
+        at(minutes=minutes)
+        tasks.count_outcomes()
+        failed.append(OutcomeHour.objects.get(hour=start).failed)
+    OutcomeHour.objects.filter(hour__gt=timezone.now()).delete()
+    assert failed == [1, 1, 1, 1]
 
 
 def test_an_hour_without_a_request_is_counted_too():

@@ -448,6 +448,18 @@ def test_a_server_with_one_slot_gets_one_request_at_a_time(gateway: RunningGatew
     assert len(server.asked) == 1
 
 
+def test_a_server_that_lost_the_model_does_not_excuse_one_that_fails(gateway: RunningGateway):
+    alice = factories.person()
+    name = factories.unique("model")
+    for status in (500, 404, 404, 404):
+        server = fakes.FakeServer(fakes.plain(status, {}))
+        row, _ = factories.server(server.base_url, model=name)
+        gateway.wait_for(row)
+    answer = post(gateway, alice, name)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
+    assert {outcome(charge) for charge in Charge.objects.filter(account=alice.account)} == {"no_server"}
+
+
 def test_a_route_that_a_model_does_not_have_is_the_callers_mistake_and_harms_no_server(
     gateway: RunningGateway,
 ):
