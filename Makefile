@@ -19,8 +19,8 @@ demo: $(RUN_STAMP)  ## Run it with a simulated network, logins, keys and a line 
 run: $(RUN_STAMP)  ## Run everything on this machine
 	@exec $(BIN)/python manage.py serve
 
-test: $(DEV_STAMP)  ## The quick tests, on a real PostgreSQL (under 3 minutes)
-	$(BIN)/python -m pytest -n 3 tests
+test: $(DEV_STAMP)  ## The quick tests, on a real PostgreSQL (about 3 minutes)
+	$(BIN)/python -m pytest -n 3 --ignore tests/browser tests
 
 check: $(DEV_STAMP)  ## Format, lint, types, import contracts, deployment, migrations
 	$(BIN)/ruff format --check .

@@ -72,6 +72,7 @@ SELECT {_outcomes}, {_percentiles}
   FROM (SELECT outcome, success, streamed, ttft_ms, latency_ms FROM routing_inferencerequest
          WHERE id >= (lpad(to_hex((extract(epoch FROM app_now() - make_interval(mins => %(minutes)s)) * 1000)::bigint),
                            12, '0') || repeat('0', 20))::uuid
+           AND created_at < app_now() + interval '1 minute'
          ORDER BY id DESC LIMIT %(most)s) AS newest
 """
 BOOKS = f"""

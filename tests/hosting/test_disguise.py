@@ -150,13 +150,15 @@ def told_apart(here: list[crowd.Seen], tests: list[crowd.Seen], name: str) -> fl
     return best
 
 
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (2, 3, 4))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_a_disguised_test_cannot_be_told_from_a_customers_request(seed: int):
     here, elsewhere, mean_s = traffic(seed)
     tests = crowd.disguised(here, elsewhere, PAIRS, days=DAYS, mean_s=mean_s, rng=random.Random(seed))
     assert told_apart(here, tests, "disguised") <= 0.55
 
 
+@pytest.mark.slow
 def test_a_naive_test_is_recognised():
     here, _, mean_s = traffic(1)
     tests = crowd.naive(PAIRS, days=DAYS, every_s=mean_s, rng=random.Random(1))

@@ -9,6 +9,7 @@ from tests.routing import simulation
 from tests.routing.simulation import Engine, Figures, Spell, World
 
 
+@pytest.mark.slow
 def test_customers_get_more_from_this_engine_than_from_simpler_ways_of_choosing() -> None:
     """200 servers, some of them bad, and thousands of requests, on a virtual clock; the table is printed."""
     compared = simulation.compare([1, 2, 3], servers=200, length_s=60, per_s=30)
