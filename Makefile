@@ -19,7 +19,7 @@ demo: $(RUN_STAMP)  ## Run it with a simulated network, logins, keys and a line 
 run: $(RUN_STAMP)  ## Run everything on this machine
 	@exec $(BIN)/python manage.py serve
 
-test: $(DEV_STAMP)  ## The quick tests, on a real PostgreSQL (about 3 minutes)
+test: $(DEV_STAMP)  ## The quick tests, on a real PostgreSQL (3 to 4 minutes on 2 cores)
 	$(BIN)/python -m pytest -n 3 --ignore tests/browser tests
 
 check: $(DEV_STAMP)  ## Format, lint, types, import contracts, deployment, migrations
