@@ -40,6 +40,7 @@ class ProviderFilter(admin.SimpleListFilter):
 class InferenceRequestAdmin(ReadOnly):
     """Ordered by id, which is ordered by time."""
 
+    list_per_page = 30  # rows of many columns are dear to draw
     list_display = [
         "id",
         "created_at",
