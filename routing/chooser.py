@@ -143,10 +143,11 @@ class Chooser:
         price_out = min(target.price_out, fair_price([offer.price_out for offer in rivals]), price_max)
         return Choice([replace(target, price_in=price_in, price_out=price_out)], is_test=True)
 
-    def _with_route(self, offers: Sequence[LiveOffer], call: Call) -> Sequence[LiveOffer]:
-        """Those that have the call's route, as far as it is known."""
-        if self._directory.lacks_chat and call.endpoint != EMBEDDINGS:
-            offers = [offer for offer in offers if offer.chats]
+    def _with_route(self, pool: Pool, call: Call) -> Sequence[LiveOffer]:
+        """Those of a pool that have the call's route, as far as it is known; `auto` has chat models only."""
+        offers = pool.offers
+        if call.endpoint != EMBEDDINGS and pool.name != AUTO:
+            offers = self._directory.chat_offers(pool.name)
         if self._load.lacks_any:
             offers = [offer for offer in offers if self._load.offers(offer.offer_id, call.endpoint)]
         return offers
@@ -163,7 +164,7 @@ class Chooser:
             pools.append(Pool(model, self._directory.offers(model)))
         if not any(pool.offers for pool in pools):
             raise ApiError(envelope.MODEL_NOT_FOUND)
-        offered = [pool._replace(offers=self._with_route(pool.offers, call)) for pool in pools]
+        offered = [pool._replace(offers=self._with_route(pool, call)) for pool in pools]
         if not any(pool.offers for pool in offered):
             raise ApiError(envelope.UNSUPPORTED)
         return offered

@@ -56,7 +56,7 @@ class Directory:
         self._loaded_s = -math.inf
         self.processes = 1
         self.epoch = 0  # rises with every copy
-        self.lacks_chat = False  # some model is for embeddings only
+        self._chat_offers: Mapping[str, Sequence[LiveOffer]] = {}
 
     async def start(self) -> None:
         """Register this process and load the first copy; raises when the database is away."""
@@ -77,6 +77,10 @@ class Directory:
 
     def offers(self, model: str) -> Sequence[LiveOffer]:
         return self._offers.get(model, ())
+
+    def chat_offers(self, model: str) -> Sequence[LiveOffer]:
+        """Without those that only embed."""
+        return self._chat_offers.get(model, ())
 
     def names(self) -> Iterable[str]:
         """Of all models that somebody offers."""
@@ -135,7 +139,9 @@ class Directory:
         cursor = await connection.execute(catalogue.CIRCUITS)
         self._load.adopt([CircuitChange(*row) for row in await cursor.fetchall()], shared)
         self._offers, self._auto_models, self._auto_offers = offers, auto_models, {}
-        self.lacks_chat = any(not offer.chats for group in offers.values() for offer in group)
+        self._chat_offers = {
+            model: [offer for offer in group if offer.chats] for model, group in offers.items()
+        }
         self._kinds = {model: {offer.kind for offer in group} for model, group in offers.items()}
         self._kinds[AUTO] = {kind for kinds in self._kinds.values() for kind in kinds}
         self._loaded_s = now

@@ -74,7 +74,7 @@ def test_from_sign_up_to_the_receipt_the_cost_is_one(
     shown = re.match(r"\$([0-9.]+) ·", figures.inner_text())
     assert shown
     assert round(float(shown[1]) * 10**9) == cost_nanos
-    assert figures.bounding_box()["width"] > 400  # type: ignore[index]  # it is visible
+    assert figures.bounding_box()["width"] > 400
     assert figures.inner_text().endswith("Receipt")
     assert "· Receipt" not in figures.inner_text()
     fits(page, "conversation")

@@ -157,7 +157,6 @@ class Catalogue:
     hosts: dict[int, Host]
     processes: int = PROCESSES
     epoch: int = 0
-    lacks_chat: bool = False
 
     def __post_init__(self) -> None:
         self.refresh()
@@ -167,6 +166,9 @@ class Catalogue:
         for host in self.hosts.values():
             self._offers.setdefault(host.offer.model, []).append(host.offer)
         self.epoch += 1
+
+    def chat_offers(self, model: str) -> Sequence[LiveOffer]:
+        return self.offers(model)
 
     def offers(self, model: str) -> Sequence[LiveOffer]:
         return self._offers.get(model, ())
