@@ -256,11 +256,7 @@ class Relay:
         """No server could answer and nothing was sent."""
         self._booking.void("refused" if failure.unsupported else "no_server", self._attempt)
         problem = problem_of(failure)
-        if (
-            failure.unsupported
-            or self._booking.elapsed_ms() > MORE_SERVERS_S * 1_000
-            or not self._traffic.may_retry()
-        ):
+        if self._booking.elapsed_ms() > MORE_SERVERS_S * 1_000 or not self._traffic.may_retry():
             await self.fail(problem)
         else:
             self.problem = problem

@@ -457,7 +457,19 @@ def test_a_server_that_lost_the_model_does_not_excuse_one_that_fails(gateway: Ru
         gateway.wait_for(row)
     answer = post(gateway, alice, name)
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
-    assert {outcome(charge) for charge in Charge.objects.filter(account=alice.account)} == {"no_server"}
+    assert_free(alice)
+    assert outcome(Charge.objects.filter(account=alice.account).latest("created_at")) == "no_server"
+
+
+def test_servers_that_lost_the_model_do_not_hide_the_one_that_has_it(gateway: RunningGateway):
+    alice = factories.person()
+    name = factories.unique("model")
+    for _ in range(7):
+        row, _ = factories.server(fakes.FakeServer(fakes.plain(404, {})).base_url, model=name)
+        gateway.wait_for(row)
+    row, _ = factories.server(fakes.FakeServer(fakes.model()).base_url, model=name)
+    gateway.wait_for(row)
+    assert post(gateway, alice, name).status_code == 200
 
 
 def test_a_route_that_a_model_does_not_have_is_the_callers_mistake_and_harms_no_server(
