@@ -60,7 +60,7 @@ def hoster(name: str = "bob", **fields: object) -> tuple[Person, Hoster]:
 
 
 def server(
-    base_url: str,
+    base_url: str = "",
     *,
     model: str | None = None,
     price_in: int = 100,
@@ -73,7 +73,8 @@ def server(
     chats: bool = True,
     **fields: object,
 ) -> tuple[Server, HostedModel]:
-    """A verified server with one model (a name of its own unless given)."""
+    """A verified server with one model (a name of its own, and an address where nobody listens, unless given)."""
+    base_url = base_url or f"http://127.0.0.1:9/{unique('nobody')}"
     if kind == "hoster" and of is None:
         of = hoster()[1]
     row = Server.objects.create(

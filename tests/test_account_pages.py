@@ -54,7 +54,7 @@ def served(**prices: int) -> tuple[factories.Person, bookings.Call, factories.Ho
     """Alice, whom Bob answered once."""
     alice = factories.person()
     _, hoster = factories.hoster()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=hoster, **prices)
+    _, offer = factories.server(of=hoster, **prices)
     return alice, bookings.book(alice, offer), hoster
 
 
@@ -309,7 +309,7 @@ def test_the_overview_shows_use_in_few_queries(query: str):
 def test_use_by_key_and_by_model_adds_up_to_all_of_it():
     alice, _, _ = served()
     key, second = factories.new_key(alice.customer)
-    _, other = factories.server(f"https://{factories.unique('gpu')}.example", price_in=7)
+    _, other = factories.server(price_in=7)
     bookings.book(factories.Person(alice.customer, key, second), other)
     client = signed_in(alice)
     sums = {}
@@ -326,7 +326,7 @@ def test_use_by_key_and_by_model_adds_up_to_all_of_it():
 def test_many_groups_are_added_up_as_others():
     alice = factories.person()
     for price in range(1, 10):
-        _, offer = factories.server(f"https://{factories.unique('gpu')}.example", price_in=price * 1_000)
+        _, offer = factories.server(price_in=price * 1_000)
         bookings.book(alice, offer)
     groups = use_data(text(signed_in(alice), "/account?by=model"))["groups"]
     assert [group["name"] for group in groups][-1] == "3 others"
@@ -336,7 +336,7 @@ def test_many_groups_are_added_up_as_others():
 
 def test_limits_in_use_are_bars_with_words():
     alice = factories.person(tier="free")
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    _, offer = factories.server()
     bookings.book(alice, offer, input_tokens=300, output_tokens=200)
     page = text(signed_in(alice), "/account")
     assert '<progress class="bar" id="tokens" value="500" max="100000">' in page
@@ -357,7 +357,7 @@ def test_the_balance_is_shown_with_its_parts():
 
 def test_a_key_shows_what_it_spent_of_its_limit_and_when_it_was_used():
     alice = factories.person()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    _, offer = factories.server()
     key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
     page = text(signed_in(alice), "/account")
     assert page.count("never") == 2
@@ -447,7 +447,7 @@ def test_an_edited_key_keeps_a_model_that_is_gone():
 
 def test_what_a_key_used_of_its_limit_is_beside_the_form():
     alice = factories.person()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    _, offer = factories.server()
     key, row = factories.new_key(alice.customer, spend_limit_nanos=10_000_000, spend_period="day")
     bookings.book(factories.Person(alice.customer, key, row), offer)
     page = text(signed_in(alice), f"/account/keys/{row.pk}/edit")

@@ -45,7 +45,6 @@ from neuralgate import navigation, schedule, security
 from routing import audit, pulse
 from routing.models import GatewayProcess, PayerDay
 from tests import bookings, factories
-from tests.ports import ports
 from tests.staff import member, signed_in
 
 QUERIES_MAX = 25
@@ -67,7 +66,7 @@ def rows(django_db_setup: None, django_db_blocker) -> None:
         alice = factories.person()
         alice.api_key.spend_limit_nanos = 10**9
         alice.api_key.save()
-        server, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+        server, offer = factories.server()
         bookings.book(alice, offer)
         bookings.admit(alice, offer)
         moderation.act(

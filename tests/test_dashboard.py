@@ -20,7 +20,6 @@ from neuralgate.lateness import late_jobs
 from routing import audit, tasks
 from routing.models import AuditRun, UsageHour
 from tests import bookings, factories
-from tests.ports import ports
 from tests.staff import member, signed_in
 
 QUERIES_MAX = 15
@@ -41,7 +40,7 @@ def today() -> dashboard.Day:
 
 def served() -> tuple[factories.Person, HostedModel]:
     alice = factories.person()
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+    _, offer = factories.server()
     bookings.book(alice, offer)
     return alice, offer
 
@@ -58,7 +57,7 @@ def test_a_request_is_in_todays_line_at_once():
 
 def test_what_the_operators_own_servers_earn_is_no_fee():
     alice = factories.person()
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}/v1", kind="local")
+    _, offer = factories.server(kind="local")
     before = today()
     bookings.book(alice, offer)
     after = today()
@@ -182,7 +181,7 @@ def test_restricted_hosters_retests_and_unverified_servers_wait():
     _, warned = factories.hoster(status="warned")
     assert {hoster, suspended} <= set(inbox.restricted())
     assert warned not in inbox.restricted()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     assert server not in inbox.unverified()
     Server.objects.filter(pk=server.pk).update(verified_at=None)
     assert server in inbox.unverified()

@@ -69,7 +69,7 @@ def moved(before: Figures, after: Figures, *, but: tuple[str, ...] = ()) -> Figu
 def served(**fields: Any) -> tuple[factories.Person, Hoster, Server, HostedModel]:
     """Alice, and Bob's server."""
     hoster = factories.hoster()[1]
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster, **fields)
+    server, offer = factories.server(of=hoster, **fields)
     return factories.person(), hoster, server, offer
 
 
@@ -359,7 +359,7 @@ def test_a_suspended_hosters_server_is_in_one_state_only():
 
 def test_a_model_is_served_while_one_server_has_it():
     _, _, server, offer = served()
-    factories.server(f"http://127.0.0.1:{next(ports)}", model=offer.model_id)
+    factories.server(model=offer.model_id)
     before = scrape()
     Server.objects.filter(pk=server.pk).update(draining=True)
     assert moved(before, scrape()) == {("servers", "up"): -1, ("servers", "draining"): 1}

@@ -28,7 +28,7 @@ PARTS = {"success": {"value": 0.9, "detail": "90 of 100"}}
 
 def bobs(**fields: Any) -> tuple[factories.Person, factories.HostedModel]:
     bob, hoster = factories.hoster()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=hoster, **fields)
+    _, offer = factories.server(of=hoster, **fields)
     return bob, offer
 
 
@@ -94,9 +94,7 @@ def test_the_next_release_is_counted_down_to():
 )
 def test_earnings_are_shown_by_day_and_by_model(days: str, periods: int | None):
     bob, offer = bobs()
-    _, second = factories.server(
-        f"https://{factories.unique('gpu')}.example", of=of(bob).hoster, price_in=10_000
-    )
+    _, second = factories.server(of=of(bob).hoster, price_in=10_000)
     alice = factories.person()
     bookings.book(alice, offer)
     bookings.book(alice, second)
@@ -122,17 +120,11 @@ def test_who_earned_nothing_is_told_what_to_do():
 
 def test_requests_are_counted_by_kind_of_server():
     bob, offer = bobs()
-    _, free = factories.server(
-        f"https://{factories.unique('gpu')}.example", of=of(bob).hoster, price_in=0, price_out=0
-    )
-    _, other = factories.server(f"https://{factories.unique('gpu')}.example", model=offer.model_id)
-    _, elsewhere = factories.server(f"https://{factories.unique('gpu')}.example")
-    _, cloud = factories.server(
-        f"https://{factories.unique('gpu')}.example/v1", kind="cloud", model=offer.model_id
-    )
-    local, small = factories.server(
-        f"https://{factories.unique('own')}.example/v1", kind="local", price_in=0, price_out=0
-    )
+    _, free = factories.server(of=of(bob).hoster, price_in=0, price_out=0)
+    _, other = factories.server(model=offer.model_id)
+    _, elsewhere = factories.server()
+    _, cloud = factories.server(kind="cloud", model=offer.model_id)
+    local, small = factories.server(kind="local", price_in=0, price_out=0)
     now = of(bob).now
     before = shares.of_servers([], [], now=now, days=7).local.requests
     alice = factories.person()
@@ -243,7 +235,7 @@ def test_a_large_portal_asks_no_more_questions_than_a_small_one():
 
     few = questions()
     for _ in range(5):
-        _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=of(bob).hoster)
+        _, offer = factories.server(of=of(bob).hoster)
         alice = factories.person()
         call = bookings.book(alice, offer)
         disputes.open_(customer=alice.customer, charge=call.id, reason="other")

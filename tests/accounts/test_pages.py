@@ -81,7 +81,7 @@ def test_the_page_with_a_key_is_never_cached():
 def test_what_the_form_says_is_what_the_key_may():
     alice = factories.person()
     day = timezone.now().date() + dt.timedelta(days=3)
-    factories.server(f"https://{factories.unique('gpu')}.example", model="qwen2.5:7b")
+    factories.server(model="qwen2.5:7b")
     key = make_key(
         signed_in(alice),
         spend_limit_nanos="0.5",
@@ -118,7 +118,7 @@ def test_a_key_is_not_made_from_nonsense(field: str, value: str, words: str):
 
 def test_a_wrong_name_of_a_model_is_told_with_what_is_near():
     name = factories.unique("qwen/qwen2.5:7b-instruct")
-    factories.server(f"https://{factories.unique('gpu')}.example", model=name)
+    factories.server(model=name)
     given = {"name": "x", "spend_period": "month", "allowed_models": f"auto\n{name[5:].upper()}"}
     page = signed_in(factories.person()).post("/account/keys/new", given).content.decode()
     assert f"Did you mean {name}" in page
@@ -127,7 +127,7 @@ def test_a_wrong_name_of_a_model_is_told_with_what_is_near():
 def test_the_example_of_a_new_key_asks_for_a_model_that_it_may_use():
     alice = factories.person()
     name = factories.unique("llama")
-    factories.server(f"https://{factories.unique('gpu')}.example", model=name)
+    factories.server(model=name)
     given = {"name": "x", "spend_period": "month"}
     for models, example in {"": "auto", name: name, f"{name}\nauto": name}.items():
         answer = signed_in(alice).post("/account/keys/new", {**given, "allowed_models": models})
@@ -168,7 +168,7 @@ def test_nobody_hoards_keys(monkeypatch: pytest.MonkeyPatch):
 
 def test_use_and_spend_are_shown_by_day_by_model_and_by_request():
     alice = factories.person()
-    _, offer = factories.server("http://127.0.0.1:9")
+    _, offer = factories.server()
     bookings.book(alice, offer, latency_ms=1_240)
     bookings.void(bookings.admit(alice, offer))
     page = text(signed_in(alice), "/account?by=model")

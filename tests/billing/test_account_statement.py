@@ -8,7 +8,6 @@ from django.utils import timezone
 from billing import account_statement
 from billing.models import LedgerAccount
 from tests import bookings, factories
-from tests.ports import ports
 
 HOUR = dt.timedelta(hours=1)
 
@@ -18,7 +17,7 @@ def sold() -> tuple[factories.Person, factories.Person]:
     """Alice bought three answers from Bob, 100,000 nanodollars each; he gets 80 %."""
     alice = factories.person()
     bob, hoster = factories.hoster()
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    _, offer = factories.server(of=hoster)
     for _ in range(3):
         bookings.book(alice, offer)
     return alice, bob

@@ -12,7 +12,7 @@ from tests import bookings, factories
 
 def test_the_parts_of_a_balance_add_up_while_a_request_runs():
     alice = factories.person(sold_nanos=3_000_000_000)
-    _, offer = factories.server("http://127.0.0.1:9/balance")
+    _, offer = factories.server()
     call = bookings.admit(alice, offer)
     balance = balances.of(alice.customer)
     assert (balance.promotional_nanos, balance.bought_nanos) == (5_000_000_000, 3_000_000_000)

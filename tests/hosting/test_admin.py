@@ -19,7 +19,6 @@ from hosting.models import (
     Server,
 )
 from tests import factories
-from tests.ports import ports
 from tests.staff import signed_in
 
 
@@ -29,7 +28,7 @@ def admin() -> Client:
 
 
 def test_every_page_opens_and_no_token_is_shown(admin: Client) -> None:
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", token="bobs-own-token")
+    server, offer = factories.server(token="bobs-own-token")
     HealthCheck.objects.create(server=server, ok=False, latency_ms=3, error="GET /health: no connection")
     sealed = Server.objects.get(pk=server.pk).token_encrypted
     for path in (
@@ -47,7 +46,7 @@ def test_every_page_opens_and_no_token_is_shown(admin: Client) -> None:
 
 
 def test_an_address_cannot_be_pointed_elsewhere(admin: Client) -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", token="bobs-own-token")
+    server, _ = factories.server(token="bobs-own-token")
     form = {
         **{
             "name": "renamed",
@@ -124,8 +123,8 @@ def test_only_acts_that_change_something_are_offered(admin: Client) -> None:
     again = do(admin, "hoster", "probation", [hoster.pk], reason="Slow.").content.decode()
     assert "It is on probation already" in again
     assert hoster.actions.count() == 1
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
-    _, own = factories.server(f"http://127.0.0.1:{next(ports)}/v1", kind="local")
+    _, offer = factories.server(of=hoster)
+    _, own = factories.server(kind="local")
     assert offered(admin, f"/admin/hosting/hostedmodel/{offer.pk}/change/") == ["deactivate"]
     assert offered(admin, f"/admin/hosting/hostedmodel/{own.pk}/change/") == []
     do(admin, "hostedmodel", "deactivate", [offer.pk], reason="Wrong.")
@@ -133,7 +132,7 @@ def test_only_acts_that_change_something_are_offered(admin: Client) -> None:
 
 
 def test_a_server_that_takes_traffic_is_no_alarm(admin: Client) -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server()
     listed = f"/admin/hosting/server/?q={server.name}"
     of_hoster = f"/admin/hosting/hoster/{server.hoster_id}/change/"
     for page in (listed, of_hoster):
@@ -165,7 +164,7 @@ def test_a_standing_cannot_be_written_past_the_actions(admin: Client) -> None:
 
 
 def test_a_model_is_deactivated_and_reinstated_with_a_reason(admin: Client) -> None:
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+    _, offer = factories.server()
     do(admin, "hostedmodel", "deactivate", [offer.pk], reason="Not the model it says.")
     offer.refresh_from_db()
     assert offer.deactivated_at is not None
@@ -179,7 +178,7 @@ def test_a_model_is_deactivated_and_reinstated_with_a_reason(admin: Client) -> N
 
 
 def test_the_operators_own_models_are_not_moderated(admin: Client) -> None:
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}/v1", kind="local")
+    _, offer = factories.server(kind="local")
     page = do(admin, "hostedmodel", "deactivate", [offer.pk], reason="Why not.").content.decode()
     assert "Only hosters are moderated" in page
     assert HostedModel.objects.get(pk=offer.pk).deactivated_at is None
@@ -265,7 +264,7 @@ def test_the_pool_of_auto_is_edited(admin: Client) -> None:
 
 
 def test_circuits_and_test_answers_can_be_read_but_not_edited(admin: Client) -> None:
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, offer = factories.server()
     circuit = Circuit.objects.create(server=server, open_until=timezone.now(), openings=2)
     asked = Question.objects.create(
         slug=factories.unique("q"), topic="x", wordings=["?"], answers=["!"], enabled=False

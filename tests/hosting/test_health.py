@@ -15,7 +15,6 @@ from hosting.health import Look, Seen, Target
 from hosting.models import Circuit, HealthCheck, Server, ServerMinute
 from tests import factories
 from tests.hosting.servers import Answer, ScriptedServer, model, routes
-from tests.ports import ports
 
 TOKEN = "server-token"
 
@@ -152,7 +151,7 @@ def test_the_job_looks_at_verified_servers_and_moves_their_scores(
 
 
 def test_looks_older_than_a_week_are_forgotten() -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server()
     Server.objects.filter(pk=server.pk).update(verified_at=None)
     now = timezone.now()
     for days in (1, 6.9, 7.1, 30):
@@ -177,7 +176,7 @@ def minute(server: Server, *, ago_min: int, served: int, failed: int) -> None:
 
 
 def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server()
     minute(server, ago_min=55, served=10, failed=3)
     minute(server, ago_min=65, served=0, failed=500)
     for n in range(12):
@@ -195,14 +194,14 @@ def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
 
 
 def test_requests_move_the_score_as_checks_do() -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server()
     minute(server, ago_min=5, served=0, failed=100)
     look(server, ok=True)
     assert server.health < 0.5
 
 
 def test_three_failed_looks_open_the_circuit_and_the_next_three_double_its_pause() -> None:
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server()
     for _ in range(2):
         look(server, ok=False)
     assert not Circuit.objects.filter(server=server).exists()

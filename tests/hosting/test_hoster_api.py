@@ -7,7 +7,6 @@ from django.test import Client
 
 from hosting.models import Server
 from tests import factories, fakes
-from tests.ports import ports
 
 
 def post(who: factories.Person, path: str, body: object = None):
@@ -91,7 +90,7 @@ def test_wrong_fields_are_named(change: dict[str, object], param: str | None):
 
 def bobs_two() -> tuple[factories.Person, Server, Server]:
     bob, hoster = factories.hoster()
-    (one, _), (two, _) = (factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster) for _ in "12")
+    (one, _), (two, _) = (factories.server(of=hoster) for _ in "12")
     return bob, one, two
 
 
@@ -127,7 +126,7 @@ def test_who_hosts_nothing_is_told_so():
 def test_carol_drains_nothing_of_bobs():
     _, one, _ = bobs_two()
     carol, hoster = factories.hoster("carol")
-    factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    factories.server(of=hoster)
     assert post(carol, "/hosters/drain", {"server_id": one.pk}).status_code == 404
     post(carol, "/hosters/drain")
     one.refresh_from_db()

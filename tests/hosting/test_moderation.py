@@ -133,7 +133,7 @@ def letters(who: factories.Person) -> list[EmailMessage]:
 
 def test_a_model_that_is_taken_off_the_market_is_among_the_notices() -> None:
     owner, bob = factories.hoster()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example", of=bob)
+    _, offer = factories.server(of=bob)
     moderation.deactivate_offer(offer, reason="2 of 20 were right.", rule="consistency")
     told = owner.customer.notices.get()
     assert (told.kind, told.facts["model"], told.facts["reason"]) == (

@@ -85,7 +85,7 @@ def test_a_second_check_waits_for_the_first(fake: fakes.FakeServer):
 
 def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
     bob, hoster = factories.hoster()
-    server, _ = factories.server("http://127.0.0.1:9/a", of=hoster)
+    server, _ = factories.server(of=hoster)
     client = signed_in(bob)
     path = f"/hosters/servers/{server.pk}/token"
     assert "never the old one" in page_of(client, path)
@@ -100,7 +100,7 @@ def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
 
 def test_a_server_drains_and_comes_back():
     bob, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     client = signed_in(bob)
     for wish, draining, label in (("1", True, "draining"), ("0", False, "in traffic")):
         page = client.post(f"/hosters/servers/{server.pk}/drain", {"draining": wish}, follow=True)
@@ -113,7 +113,7 @@ def test_a_server_drains_and_comes_back():
 def test_a_price_changes_and_a_model_leaves_and_returns(settings):
     settings.PRICE_DELAY_S = 0
     bob, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     client = signed_in(bob)
     path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
     client.post(path, {"price_in": 7, "price_out": 8})
@@ -142,7 +142,7 @@ def test_the_page_for_hosters_says_what_this_installation_keeps(settings):
 
 def test_who_changes_a_server_in_the_portal_stays_there():
     bob, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     client = signed_in(bob)
     path = f"/hosters/servers/{server.pk}"
     asked = {f"{path}/models/{offer.pk}": {"price_in": 7, "price_out": 8}, f"{path}/drain": {"draining": "1"}}
@@ -154,7 +154,7 @@ def test_who_changes_a_server_in_the_portal_stays_there():
 
 def test_a_price_that_waits_is_shown_with_its_time():
     bob, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
     page = signed_in(bob).post(path, {"price_in": 700, "price_out": 800}, follow=True).content.decode()
     offer.refresh_from_db()
@@ -188,7 +188,7 @@ def test_a_model_is_added_to_a_server_in_traffic_only_when_it_answers(fake: fake
 
 def test_a_model_of_a_server_that_is_not_checked_yet_waits_for_its_check():
     bob, hoster = factories.hoster()
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, _ = factories.server(of=hoster)
     Server.objects.filter(pk=server.pk).update(verified_at=None)
     signed_in(bob).post(f"/hosters/servers/{server.pk}/models", new_model("another"))
     assert HostedModel.objects.filter(server=server, model_id="another").exists()
@@ -196,7 +196,7 @@ def test_a_model_of_a_server_that_is_not_checked_yet_waits_for_its_check():
 
 def test_the_portal_shows_what_was_earned_and_how_everything_stands():
     bob, hoster = factories.hoster(status="probation", status_reason="Wrong answers on Monday.")
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     bookings.book(factories.person(), offer)
     page = page_of(signed_in(bob), "/hosters/portal")
     assert "$0.00008" in page
@@ -214,7 +214,7 @@ def test_who_hosts_nothing_is_shown_the_way():
 
 def test_carol_does_not_find_bobs_server():
     _, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     carol_hosts, _ = factories.hoster("carol")
     before = Server.objects.values().get(pk=server.pk)
     for carol in (signed_in(factories.person("carol")), signed_in(carol_hosts)):
@@ -228,8 +228,8 @@ def test_carol_does_not_find_bobs_server():
 
 def test_a_model_of_another_server_is_not_there():
     bob, hoster = factories.hoster()
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
-    _, foreign = factories.server(f"http://127.0.0.1:{next(ports)}")
+    server, _ = factories.server(of=hoster)
+    _, foreign = factories.server()
     answer = signed_in(bob).post(f"/hosters/servers/{server.pk}/models/{foreign.pk}", {"offered": "0"})
     assert answer.status_code == 404
 
@@ -237,7 +237,7 @@ def test_a_model_of_another_server_is_not_there():
 @pytest.mark.parametrize("path", ["check", "drain", "models", "models/1"])
 def test_what_changes_something_is_not_done_by_a_link(path: str):
     bob, hoster = factories.hoster()
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, _ = factories.server(of=hoster)
     assert signed_in(bob).get(f"/hosters/servers/{server.pk}/{path}").status_code == 405
 
 

@@ -12,7 +12,6 @@ from hosting import prices, tasks
 from hosting.models import HostedModel, Server
 from hosting.terms import TermsRefused
 from tests import bookings, factories
-from tests.ports import ports
 from tests.staff import signed_in
 
 DELAY = dt.timedelta(seconds=600)
@@ -20,7 +19,7 @@ Travel = Callable[[dt.timedelta], None]
 
 
 def offered() -> HostedModel:
-    return factories.server(f"http://127.0.0.1:{next(ports)}")[1]
+    return factories.server()[1]
 
 
 def price_of(offer: HostedModel) -> tuple[int, int]:
@@ -133,7 +132,7 @@ def post(who: factories.Person, offer: HostedModel, **body: object):
 def test_a_hoster_sets_a_price_with_the_key_and_customers_see_it_coming():
     bob, hoster = factories.hoster()
     name = "org/" + factories.unique("m") + ":7b"
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster, model=name)
+    _, offer = factories.server(of=hoster, model=name)
     answer = post(bob, offer, price_per_input_token=7, price_per_output_token=8)
     assert answer.status_code == 200, answer.content
     offer.refresh_from_db()
@@ -155,7 +154,7 @@ def test_a_hoster_sets_a_price_with_the_key_and_customers_see_it_coming():
 @pytest.mark.parametrize("price", [-1, 10**12, "dear", None])
 def test_a_nonsensical_price_is_named(price: object):
     bob, hoster = factories.hoster()
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    _, offer = factories.server(of=hoster)
     answer = post(bob, offer, price_per_input_token=7, price_per_output_token=price)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "price_per_output_token")
 

@@ -329,7 +329,7 @@ def test_the_market_is_shown_beside_the_price(fake: fakes.FakeServer):
     for price in (20, 45, 80):
         other = f"https://{factories.unique('gpu')}.example"
         factories.server(other, model=model, price_in=price, price_out=2 * price)
-    factories.server(f"https://{factories.unique('gpu')}.example", of=hoster, model=model, price_in=1)
+    factories.server(of=hoster, model=model, price_in=1)
     rates = going_rates.beside(hoster.name, [model, "nobody-has-it"])
     assert rates == {model: Rates(3, Range(20, 45, 80), Range(40, 90, 160))}
     client = signed_in(bob)

@@ -23,12 +23,11 @@ from hosting.models import (
 from hosting.moderation import Kind
 from tests import factories
 from tests.hosting.test_pages import page_of, signed_in
-from tests.ports import ports
 
 
 def bobs() -> tuple[Client, Hoster, Server, HostedModel]:
     bob, hoster = factories.hoster()
-    server, offer = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, offer = factories.server(of=hoster)
     return signed_in(bob), hoster, server, offer
 
 
@@ -141,8 +140,8 @@ def test_carol_cannot_ask_for_a_test_of_bobs_model():
 
 def test_a_model_is_looked_for_on_its_own_server():
     bob, hoster = factories.hoster()
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
-    _, elsewhere = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, _ = factories.server(of=hoster)
+    _, elsewhere = factories.server(of=hoster)
     path = f"/hosters/servers/{server.pk}/models/{elsewhere.pk}/retest"
     assert signed_in(bob).post(path).status_code == 404
 

@@ -18,7 +18,7 @@ def page(path: str = "/") -> str:
 
 def test_visitors_see_the_figures_of_the_last_day():
     alice = factories.person()
-    _, offer = factories.server(f"https://{factories.unique('gpu')}.example")
+    _, offer = factories.server()
     before = network.pulse.last_day()
     bookings.book(alice, offer)
     after = network.pulse.last_day()
@@ -28,10 +28,8 @@ def test_visitors_see_the_figures_of_the_last_day():
 
 
 def test_what_the_operator_gives_away_is_not_the_markets_lowest_price(monkeypatch):
-    _, own = factories.server(
-        f"https://{factories.unique('own')}.example", kind="local", price_in=0, price_out=0
-    )
-    _, hosted = factories.server(f"https://{factories.unique('gpu')}.example", price_in=100, price_out=300)
+    _, own = factories.server(kind="local", price_in=0, price_out=0)
+    _, hosted = factories.server(price_in=100, price_out=300)
     these = {own.model_id, hosted.model_id}
     every = market._offers(None)
     monkeypatch.setattr(market, "_offers", lambda _: [offer for offer in every if offer.model_id in these])
@@ -44,9 +42,7 @@ def test_what_the_operator_gives_away_is_not_the_markets_lowest_price(monkeypatc
 def test_the_preview_says_who_gets_a_request_and_the_cheaper_of_two_alike_gets_more(monkeypatch):
     model = factories.unique("zzz-model")
     for price in (100, 200, *[400] * 20):  # more servers than any other model has
-        factories.server(
-            f"https://{factories.unique('gpu')}.example", model=model, price_in=price, price_out=price
-        )
+        factories.server(model=model, price_in=price, price_out=price)
     shown = preview.busiest()
     assert shown is not None
     assert shown.model == model
@@ -61,8 +57,8 @@ def test_the_preview_says_who_gets_a_request_and_the_cheaper_of_two_alike_gets_m
 
 def test_a_server_that_may_not_serve_is_not_in_the_preview():
     _, bob = factories.hoster(status="suspended")
-    factories.server(f"https://{factories.unique('gpu')}.example", of=bob)
-    factories.server(f"https://{factories.unique('gpu')}.example", health=0.1)
+    factories.server(of=bob)
+    factories.server(health=0.1)
     assert {one.owner for one in (preview.busiest() or preview.Preview("", (), 0)).candidates} & {
         bob.name
     } == set()

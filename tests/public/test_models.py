@@ -19,9 +19,7 @@ def sell(
     word: str, name: str, *, price: int = 100, measures: dict[str, object] | None = None, **fields
 ) -> str:
     model = factories.unique(f"{word}/{name}:7b")
-    _row, offer = factories.server(
-        f"https://{factories.unique('gpu')}.example", model=model, price_in=price, price_out=price, **fields
-    )
+    _row, offer = factories.server(model=model, price_in=price, price_out=price, **fields)
     HostedModel.objects.filter(pk=offer.pk).update(**(measures or {}))
     return model
 
@@ -125,7 +123,7 @@ def test_a_model_has_a_page_with_its_servers_and_examples_of_this_address(settin
 
 def test_a_model_for_embeddings_has_examples_of_that_route_and_is_not_in_the_playground(settings):
     settings.PUBLIC_URL = "https://gate.example"
-    _, offer = factories.server(f"https://{factories.unique('own')}.example", kind="local", chats=False)
+    _, offer = factories.server(kind="local", chats=False)
     shown = text(f"/models/{offer.model_id}")
     for words in ("curl https://gate.example/v1/embeddings", "client.embeddings.create(", "does not chat"):
         assert words in shown

@@ -27,7 +27,6 @@ from routing.models import InferenceRequest, PayerDay
 from tests import factories, fakes
 from tests.factories import Person
 from tests.gateway import RunningGateway
-from tests.ports import ports
 from tests.routing import scholars
 
 pytestmark = pytest.mark.usefixtures("asked_here", "sound_books")
@@ -239,7 +238,7 @@ def test_a_question_that_all_owners_fail_is_our_fault(gateway: RunningGateway) -
     )
     counted = []
     for _ in range(5):
-        _, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+        _, offer = factories.server()
         counted.append(verdicts.record(offer.pk, question, text="y", request_id="r").counted)
     assert counted == [True, True, True, False, False]
     Question.objects.filter(pk=question.pk).update(enabled=False)
@@ -298,7 +297,7 @@ def test_a_forged_or_old_target_is_an_ordinary_request(gateway: RunningGateway) 
 
 def test_questions_are_due_at_random_times_and_claimed_once(settings) -> None:
     settings.CONSISTENCY_EVERY_S = 600
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+    _, offer = factories.server()
     examiner.claim(tick_s=0)
     offer.refresh_from_db()
     assert offer.next_question_at is not None, "a new one begins at a random time"
@@ -311,7 +310,7 @@ def test_questions_are_due_at_random_times_and_claimed_once(settings) -> None:
 
 @pytest.mark.parametrize("change", ["draining", "suspended", "deactivated", "unverified", "waiting"])
 def test_servers_out_of_traffic_are_not_asked(change: str) -> None:
-    _, offer = factories.server(f"http://127.0.0.1:{next(ports)}")
+    _, offer = factories.server()
     server = offer.server
     if change == "suspended":
         Hoster.objects.filter(pk=server.hoster_id).update(status="suspended")
@@ -441,7 +440,7 @@ def test_own_traffic_and_one_customers_bulk_do_not_lift_trust() -> None:
     ledger.sell(customer=owner.customer, amount_nanos=10**9, reference="test", reason="test")
     Hoster.objects.filter(pk=hoster.pk).update(created_at=timezone.now() - dt.timedelta(days=60))
     hoster.refresh_from_db()
-    server, _ = factories.server(f"http://127.0.0.1:{next(ports)}", of=hoster)
+    server, _ = factories.server(of=hoster)
     rich, poor = factories.person(sold_nanos=10**9), factories.person()
     yesterday = timezone.now().date() - dt.timedelta(days=1)
 

@@ -14,12 +14,11 @@ from hosting.models import HealthCheck, HostedModel, Server
 from routing import measures, tasks
 from routing.models import InferenceRequest
 from tests import bookings, factories
-from tests.ports import ports
 
 
 @pytest.fixture
 def offer() -> HostedModel:
-    return factories.server(f"http://127.0.0.1:{next(ports)}")[1]
+    return factories.server()[1]
 
 
 @pytest.fixture
@@ -74,7 +73,7 @@ def test_a_speed_that_cannot_be_measured_is_none(
 
 
 def test_only_what_succeeded_here_and_with_this_model_counts(alice: factories.Person, offer: HostedModel):
-    other = factories.server(f"http://127.0.0.1:{next(ports)}", model=offer.model_id)[1]
+    other = factories.server(model=offer.model_id)[1]
     served(alice, offer, latency_ms=200)
     served(alice, offer, latency_ms=9_000, success=False, outcome="upstream_failed")
     served(alice, offer, latency_ms=9_000, model_id="another")

@@ -15,7 +15,6 @@ from routing.models import InferenceRequest
 from routing.suspicion import Memory
 from tests import factories, fakes
 from tests.gateway import RunningGateway
-from tests.ports import ports
 
 CALL = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "tools": [{"type": "function"}]}
 
@@ -113,7 +112,7 @@ def test_a_server_with_many_odd_answers_warns_its_hoster_once(gateway: RunningGa
 def test_above_a_fifth_of_errors_in_half_an_hour_the_hoster_is_told(
     served: int, failed: int, told: int
 ) -> None:
-    row, _ = factories.server(f"http://127.0.0.1:{next(ports)}")
+    row, _ = factories.server()
     minute = timezone.now().replace(second=0, microsecond=0)
     ServerMinute.objects.create(server=row, minute=minute, served=served, failed=failed)
     for _ in range(2):
