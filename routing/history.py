@@ -28,11 +28,16 @@ AGREES = """
    AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
 """
 
+REFUNDED = """
+coalesce((SELECT sum(t.amount_nanos) FROM billing_transfer t  -- by primary key
+           WHERE t.id IN (billing_transfer_id(r.id, 3), billing_transfer_id(r.id, 4))), 0)::bigint"""
+
 PAGE = f"""
 -- a range of routing_inferencerequest_customer (customer, id) from its end; ids are in order of admission, so that
 -- their bounds keep the other partitions out
 SELECT r.id, r.created_at, r.key_id, k.name, r.model_asked, r.model_id, r.outcome, r.success, r.provider,
-       coalesce(h.name, ''), r.input_tokens, r.output_tokens, r.cost_nanos, r.ttft_ms, r.latency_ms
+       coalesce(h.name, ''), r.input_tokens, r.output_tokens, r.cost_nanos, {REFUNDED},
+       r.ttft_ms, r.latency_ms
   FROM (SELECT * FROM routing_inferencerequest i
          WHERE i.customer_id = %(customer)s AND i.id < %(before)s AND i.id > %(after)s
          ORDER BY i.id DESC LIMIT %(looked_at)s) r
@@ -79,7 +84,10 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One request of the list. hoster is empty for the platform's own, provider too when nobody served."""
+    """One request of the list. hoster is empty for the platform's own, provider too when nobody served.
+
+    refunded_nanos: what came back of the cost.
+    """
 
     id: uuid.UUID
     created_at: dt.datetime
@@ -94,6 +102,7 @@ class Line:
     input_tokens: int
     output_tokens: int
     cost_nanos: int
+    refunded_nanos: int
     ttft_ms: int | None
     latency_ms: int
 

@@ -1,6 +1,7 @@
 """The customer's log as CSV, page by page, with the filters of its page: what /account/requests.csv streams.
 
-The columns of /v1/usage/export, and behind them which request it was, of which key, and how it ended.
+The columns of /v1/usage/export, and behind them which request it was, of which key, how it ended, and what came back
+of its cost.
 """
 
 import datetime as dt
@@ -11,17 +12,18 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
+from billing import money
 from routing import export, history, usage
 from routing.export import Period
 from routing.history import Filter
 
-COLUMNS = (*export.COLUMNS, "request_id", "key", "outcome")
+COLUMNS = (*export.COLUMNS, "request_id", "key", "outcome", "refunded_usd")
 
 PAGE = f"""
 -- as export.PAGE: a range of routing_inferencerequest_customer (customer, id), whose lower bound keeps old partitions
 -- out; keys by their primary key
 SELECT r.id, r.created_at, r.model_id, r.provider, r.input_tokens, r.output_tokens, r.cost_nanos, r.latency_ms,
-       r.success, k.name, r.outcome
+       r.success, k.name, r.outcome, {history.REFUNDED}
   FROM routing_inferencerequest r
   JOIN accounts_apikey k ON k.id = r.key_id
  WHERE r.customer_id = %(customer)s AND r.id > %(after)s
@@ -65,5 +67,8 @@ def page(parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 def record(request_id: uuid.UUID, *exported: Any) -> tuple[str, ...]:
     """One request in the order of COLUMNS; its id is what the header `x-request-id` of the answer said."""
-    *figures, key_name, outcome = exported
-    return (*export.record(*figures), f"req_{request_id.hex}", export.harmless(key_name), outcome)
+    *figures, key_name, outcome, refunded_nanos = exported
+    return (
+        *export.record(*figures), f"req_{request_id.hex}", export.harmless(key_name), outcome,
+        money.decimal(refunded_nanos),
+    )  # fmt: skip

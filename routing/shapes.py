@@ -220,6 +220,7 @@ class RequestLine(serializers.Serializer[Any]):
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     cost_usd = Usd(source="cost_nanos")
+    refunded_usd = Usd(source="refunded_nanos", help_text="what came back of the cost")
     ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token")
     latency_ms = serializers.IntegerField()
 

@@ -20,6 +20,8 @@ from django.utils import timezone
 from accounts import auth, issuing
 from accounts.envelope import ApiError
 from accounts.issuing import KeyRefused
+from billing import ledger
+from billing.ledger import Reversal
 from routing import explanations, export, receipts
 from routing.models import InferenceRequest
 from tests import bookings, factories
@@ -139,6 +141,15 @@ def test_the_csv_of_the_page_is_that_of_the_api_and_says_which_request_key_and_o
     assert download(alice, "?since=2021-01-01&until=2021-02-01") == []
     assert download(alice, "?until=2021-02-01") == []
     assert Client().get("/account/requests.csv").status_code == 302
+
+
+def test_page_and_file_say_what_came_back():
+    alice, call, _ = served()
+    assert "came back" not in text(signed_in(alice), "/account/requests")
+    assert [line["refunded_usd"] for line in download(alice)] == ["0"]
+    ledger.reverse(reversals=[Reversal(call.id)], reason="the server lied")
+    assert "$0.0001 came back" in text(signed_in(alice), "/account/requests")
+    assert [line["refunded_usd"] for line in download(alice)] == ["0.0001"]
 
 
 def test_the_csv_has_what_the_filters_of_the_page_keep(settings):

@@ -152,6 +152,20 @@ def test_what_was_given_back_is_on_the_receipt():
     }
 
 
+def test_the_list_says_what_came_back_of_which_request():
+    alice = factories.person()
+    _, offer = factories.server(address())
+    whole, kept, part = (bookings.book(alice, offer) for _ in range(3))
+    ledger.reverse(
+        reversals=[Reversal(whole.id), Reversal(part.id, kept_input_tokens=250, kept_output_tokens=100)],
+        reason="miscounted",
+    )
+    lines = {one["id"]: one for one in get("/v1/requests", alice)["requests"]}
+    assert lines[str(whole.id)]["refunded_usd"] == lines[str(whole.id)]["cost_usd"] == 100e-6
+    assert lines[str(kept.id)]["refunded_usd"] == 0
+    assert (lines[str(part.id)]["cost_usd"], lines[str(part.id)]["refunded_usd"]) == (100e-6, 45e-6)
+
+
 def test_a_stranger_finds_neither_the_receipt_nor_the_line():
     alice, carol = factories.person(), factories.person("carol")
     _, offer = factories.server(address())
