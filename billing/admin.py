@@ -78,7 +78,14 @@ def in_dollars(model: type[Model]) -> list[Any]:
     ]
 
 
-class LedgerAccountAdmin(ReadOnly):
+class Books(ReadOnly):
+    """Rows with money: their pages show dollars, as their lists do."""
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        return [field for field in in_dollars(self.model) if field not in (self.exclude or ())]
+
+
+class LedgerAccountAdmin(Books):
     """Registered by `routing.accounts_admin`, which knows what the last audit found."""
 
     list_display = [
@@ -124,7 +131,7 @@ class LedgerAccountAdmin(ReadOnly):
 
 
 @admin.register(Transfer)
-class TransferAdmin(ReadOnly):
+class TransferAdmin(Books):
     """Found by id, charge or the e-mail address on either side."""
 
     list_display = [
@@ -144,7 +151,7 @@ class TransferAdmin(ReadOnly):
 
 
 @admin.register(Charge)
-class ChargeAdmin(ReadOnly):
+class ChargeAdmin(Books):
     """Ordered by id, which is ordered by time."""
 
     list_display = [
@@ -165,7 +172,7 @@ class ChargeAdmin(ReadOnly):
 
 
 @admin.register(Maturity)
-class MaturityAdmin(ReadOnly):
+class MaturityAdmin(Books):
     list_display = [
         "account",
         "matures_at",
@@ -177,7 +184,7 @@ class MaturityAdmin(ReadOnly):
 
 
 @admin.register(OpeningBalance)
-class OpeningBalanceAdmin(ReadOnly):
+class OpeningBalanceAdmin(Books):
     list_display = [
         "account",
         "starts_at",
@@ -191,7 +198,7 @@ class OpeningBalanceAdmin(ReadOnly):
 
 
 @admin.register(ReleaseDay)
-class ReleaseDayAdmin(ReadOnly):
+class ReleaseDayAdmin(Books):
     list_display = [
         "account",
         "starts_at",
@@ -206,7 +213,7 @@ class ReleaseDayAdmin(ReadOnly):
 
 
 @admin.register(SpendWindow)
-class SpendWindowAdmin(ReadOnly):
+class SpendWindowAdmin(Books):
     list_display = ["key", "starts_at", usd("spent_nanos", "spent"), usd("held_nanos", "held")]
     list_select_related = ["key"]
     search_fields = ["key__visible_part", "key__customer__user__email"]
@@ -221,4 +228,4 @@ class RateWindowAdmin(ReadOnly):
     ordering = ["-starts_at"]
 
 
-from billing import cases_admin  # noqa: E402, F401  # registers the rest, with the columns of this module
+from billing import cases_admin, keys_admin  # noqa: E402, F401  # they register the rest, with the columns of this module

@@ -10,7 +10,7 @@ from accounts.admin import ReadOnly
 from accounts.models import User
 from accounts.sealing import Unreadable
 from billing import acts, payouts, stating, stripe_client, stripe_payouts
-from billing.admin import in_dollars, usd
+from billing.admin import Books, usd
 from billing.models import (
     Debt,
     IdempotentRequest,
@@ -39,10 +39,11 @@ STEPS: dict[str, tuple[acts.Act, ...]] = {  # what `billing.payouts` allows in e
 
 
 @admin.register(Payout)
-class PayoutAdmin(ReadOnly, acts.WithActs):
+class PayoutAdmin(Books, acts.WithActs):
     """Approve, reject, and say what became of it. Who may not decide does not see where it goes."""
 
     acts_title = "Next step"
+    exclude = ["sealed"]
     acts_hint = (
         "Approving is done at once; anything else asks for a reason or a reference, which the hoster reads."
     )
@@ -104,7 +105,7 @@ class PayoutAdmin(ReadOnly, acts.WithActs):
         return tuple(step for step in steps if not (by_stripe and step[0] == "paid"))
 
     def get_fields(self, request: HttpRequest, obj: Payout | None = None) -> list[Any]:
-        shown = [field for field in in_dollars(Payout) if field != "sealed"]
+        shown = super().get_fields(request, obj)
         return [*shown, "destination"] if self.has_decide_permission(request) else shown
 
     @admin.display(description="where it goes")
@@ -125,7 +126,7 @@ class PayoutDestinationAdmin(ReadOnly):
 
 
 @admin.register(TopUp)
-class TopUpAdmin(ReadOnly):
+class TopUpAdmin(Books):
     """Refunds are made at Stripe; its event takes the credit back."""
 
     list_display = [
@@ -139,7 +140,7 @@ class TopUpAdmin(ReadOnly):
 
 
 @admin.register(Recharge)
-class RechargeAdmin(ReadOnly):
+class RechargeAdmin(Books):
     list_display = [
         *(
             "customer",
@@ -164,7 +165,7 @@ class StripeEventAdmin(ReadOnly):
 
 
 @admin.register(Debt)
-class DebtAdmin(ReadOnly):
+class DebtAdmin(Books):
     list_display = ["account", usd("owed_nanos", "owed")]
     list_select_related = ["account__customer__user"]
 

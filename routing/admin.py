@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from accounts.admin import ReadOnly
 from billing import money, refunds, stating
-from billing.admin import usd
+from billing.admin import Books, usd
 from billing.refunds import RefundRefused
 from hosting.models import Server
 from routing import accounts_admin, disputes_admin  # noqa: F401  # they register ledger accounts and disputes
@@ -37,7 +37,7 @@ class ProviderFilter(admin.SimpleListFilter):
 
 
 @admin.register(InferenceRequest)
-class InferenceRequestAdmin(ReadOnly):
+class InferenceRequestAdmin(Books):
     """Ordered by id, which is ordered by time."""
 
     list_per_page = 30  # rows of many columns are dear to draw
@@ -75,7 +75,7 @@ class InferenceRequestAdmin(ReadOnly):
 
 
 @admin.register(UsageHour)
-class UsageHourAdmin(ReadOnly):
+class UsageHourAdmin(Books):
     list_display = [
         "hour",
         "customer",
@@ -94,7 +94,7 @@ class UsageHourAdmin(ReadOnly):
 
 
 @admin.register(OfferHour)
-class OfferHourAdmin(ReadOnly):
+class OfferHourAdmin(Books):
     list_display = [
         "hour",
         "server",
@@ -112,7 +112,7 @@ class OfferHourAdmin(ReadOnly):
 
 
 @admin.register(PayerDay)
-class PayerDayAdmin(ReadOnly):
+class PayerDayAdmin(Books):
     list_display = ["day", "server", "customer", "requests", usd("gross_nanos", "gross")]
     list_select_related = ["server", "customer__user"]
     search_fields = ["=server__name", "=customer__user__email"]

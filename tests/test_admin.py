@@ -1,5 +1,7 @@
 """The admin shows everything, edits no money, and asks the database a bounded number of questions."""
 
+import re
+
 import pytest
 from django.apps import apps
 from django.contrib import admin
@@ -65,6 +67,16 @@ def test_money_and_requests_can_be_read_but_not_edited(model: type, staff: Clien
     assert staff.post(page("change", model, row.pk), {}).status_code == 403
     assert staff.post(page("delete", model, row.pk), {"post": "yes"}).status_code == 403
     assert staff.get(page("add", model)).status_code == 403
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_amounts_of_a_row_are_shown_in_dollars(model: type, staff: Client):
+    book_something()
+    row = model.objects.first()
+    if row is None:
+        return
+    shown = staff.get(page("change", model, row.pk)).content.decode()
+    assert not re.findall(r"<label[^>]*>[^<]*nanos[^<]*<", shown, re.IGNORECASE)
 
 
 def test_a_search_by_id_finds_a_charge(staff: Client):
