@@ -11,7 +11,8 @@ import pytest
 from django.core.cache import caches
 from django.db import connection
 from django.test import override_settings
-from django.test.utils import setup_databases, teardown_databases
+
+from tests import databases
 
 if TYPE_CHECKING:
     from tests.gateway import RunningGateway
@@ -35,12 +36,8 @@ def django_db_setup(
     django_test_environment: None, django_db_blocker, django_db_modify_db_settings
 ) -> Iterator[None]:
     """One database for each worker, without the wrapping transactions and truncations of pytest-django."""
-    connection.settings_dict["TEST"]["NAME"] = f"test_{os.getpid()}"  # several runs at once must not meet
-    with django_db_blocker.unblock():
-        databases = setup_databases(verbosity=0, interactive=False)
+    with django_db_blocker.unblock(), databases.own():
         yield
-        connection.close_pool()
-        teardown_databases(databases, verbosity=0)
 
 
 @pytest.fixture(scope="session", autouse=True)
