@@ -47,26 +47,44 @@ ON CONFLICT (server_id) DO UPDATE
    SET open_until = EXCLUDED.open_until, openings = EXCLUDED.openings, changed_at = EXCLUDED.changed_at
 """
 
-SealedTokens = dict[tuple[int, str], str]
+Row = tuple[Any, ...]  # of LIVE_OFFERS
 
 
-def live_offers(rows: list[tuple[Any, ...]], opened: SealedTokens) -> list[LiveOffer]:
-    """Rows of LIVE_OFFERS as offers. `opened` remembers decrypted tokens between calls.
+class Stock:
+    """The live offers as last read; what did not change stays the same object, so that reading them often is cheap."""
 
-    A server whose token cannot be read is left out and logged; the others are not affected.
-    """
-    offers = []
-    used = {(row[1], row[10]) for row in rows}
-    for forgotten in opened.keys() - used:  # rotated away
-        del opened[forgotten]
-    for row in rows:
-        server_id, sealed = row[1], row[10]
-        if (server_id, sealed) not in opened:
-            try:
-                opened[server_id, sealed] = tokens.unseal(server_id=server_id, sealed=sealed)
-            except tokens.TokenUnreadable as error:
-                log.error("offer.token_unreadable", server=server_id, error=str(error))
-                continue
-        values: list[Any] = [*row[:10], opened[server_id, sealed], *row[11:]]
-        offers.append(LiveOffer(*values))
-    return offers
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Row, LiveOffer | None]] = {}  # by offer; None: its token cannot be read
+        self.offers: list[LiveOffer] = []
+
+    def take(self, rows: list[Row]) -> bool:
+        """Take over what LIVE_OFFERS says now; whether anything changed.
+
+        An offer whose token cannot be read is left out and logged; the others are not affected.
+        """
+        before, self._known = self._known, {}
+        changed = len(rows) != len(before)
+        for row in rows:
+            known = before.get(row[0])
+            if known is None or known[0] != row:
+                known = row, _offer(row, known)
+                changed = True
+            self._known[row[0]] = known
+        if changed:
+            self.offers = [offer for _, offer in self._known.values() if offer is not None]
+        return changed
+
+
+def _offer(row: Row, before: tuple[Row, LiveOffer | None] | None) -> LiveOffer | None:
+    """Built anew; a token is decrypted only when it is another than before."""
+    server_id, sealed = row[1], row[10]
+    if before is not None and before[1] is not None and before[0][1] == server_id and before[0][10] == sealed:
+        token = before[1].token
+    else:
+        try:
+            token = tokens.unseal(server_id=server_id, sealed=sealed)
+        except tokens.TokenUnreadable as error:
+            log.error("offer.token_unreadable", server=server_id, error=str(error))
+            return None
+    values: list[Any] = [*row[:10], token, *row[11:]]
+    return LiveOffer(*values)

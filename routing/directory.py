@@ -1,4 +1,4 @@
-"""This process's copy of what is for sale: replaced whole on NOTIFY, every second, and when found stale.
+"""This process's copy of what is for sale: read anew on NOTIFY, every second, and when found stale.
 
 With it come the circuits that other processes opened and what all of them saw in the last minutes; the circuits that
 open here go the other way.
@@ -47,15 +47,15 @@ class Directory:
         self._auto_offers: dict[int, Sequence[LiveOffer]] = {}  # by price ceiling
         self._circuits: dict[int, tuple[float, int]] = {}  # to be told
         self._telling: asyncio.Task[None] | None = None
-        self._opened: catalogue.SealedTokens = {}
+        self._stock = catalogue.Stock()
         self._connection: psycopg.AsyncConnection[tuple] | None = None
         self._listener: psycopg.AsyncConnection[tuple] | None = None
         self._lock = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._next_heartbeat = 0.0
-        self._loaded_s = -math.inf
+        self.loaded_s = -math.inf  # when the last read began
         self.processes = 1
-        self.epoch = 0  # rises with every copy
+        self.epoch = 0  # rises with every change
         self._chat_offers: Mapping[str, Sequence[LiveOffer]] = {}
 
     async def start(self) -> None:
@@ -90,8 +90,8 @@ class Directory:
         """Whether a server of this kind offers the model; for `auto`: any model."""
         return kind in self._kinds.get(model, ())
 
-    def all_offers(self) -> list[LiveOffer]:
-        return [offer for group in self._offers.values() for offer in group]
+    def all_offers(self) -> Sequence[LiveOffer]:
+        return self._stock.offers
 
     def auto_offers(self, price_max: int) -> Sequence[LiveOffer]:
         """What `auto` may draw from: chat models of the admin's list, all while it is empty; not above price_max."""
@@ -115,7 +115,7 @@ class Directory:
         """Read everything anew, unless that was begun after since_s (monotonic); callers wait for each other."""
         async with self._lock:
             now = time.monotonic()
-            if self._loaded_s >= since_s:
+            if self.loaded_s >= since_s:
                 return
             await bounded(self._read(now), TRIP_S)
 
@@ -129,22 +129,30 @@ class Directory:
             self.processes = max(row[0] if row else 1, 1)
             self._next_heartbeat = now + self._heartbeat_s
         cursor = await connection.execute(catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR})
-        offers: dict[str, list[LiveOffer]] = {}
-        for offer in catalogue.live_offers(await cursor.fetchall(), self._opened):
-            offers.setdefault(offer.model, []).append(offer)
+        rows = await cursor.fetchall()
         cursor = await connection.execute(catalogue.AUTO_MODELS)
         auto_models = frozenset(model for (model,) in await cursor.fetchall())
         cursor = await connection.execute(catalogue.RECENT_MINUTES)
         shared = {server: Shared(*sums) for server, *sums in await cursor.fetchall()}
         cursor = await connection.execute(catalogue.CIRCUITS)
         self._load.adopt([CircuitChange(*row) for row in await cursor.fetchall()], shared)
+        if (
+            self._stock.take(rows) or auto_models != self._auto_models
+        ):  # with no wait in between: all or nothing
+            self._arrange(auto_models)
+        self.loaded_s = now
+
+    def _arrange(self, auto_models: frozenset[str]) -> None:
+        """Sort what is for sale by what is asked for."""
+        offers: dict[str, list[LiveOffer]] = {}
+        for offer in self._stock.offers:
+            offers.setdefault(offer.model, []).append(offer)
         self._offers, self._auto_models, self._auto_offers = offers, auto_models, {}
         self._chat_offers = {
             model: [offer for offer in group if offer.chats] for model, group in offers.items()
         }
         self._kinds = {model: {offer.kind for offer in group} for model, group in offers.items()}
         self._kinds[AUTO] = {kind for kinds in self._kinds.values() for kind in kinds}
-        self._loaded_s = now
         self.epoch += 1
 
     async def _tell(self) -> None:

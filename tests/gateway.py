@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 
 from hosting.models import Server
-from neuralgate import asgi
+from neuralgate import asgi, web
 
 
 class RunningGateway:
@@ -43,7 +43,7 @@ class RunningGateway:
         self._application = asgi.Application()
         config = uvicorn.Config(
             self._application, loop="uvloop", http="httptools", lifespan="on", log_config=None, access_log=False,
-            timeout_graceful_shutdown=5, server_header=False,
+            timeout_graceful_shutdown=5, timeout_keep_alive=web.KEEP_ALIVE_S, server_header=False,
         )  # fmt: skip
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None
@@ -70,9 +70,9 @@ class RunningGateway:
     def refresh(self) -> None:
         """Until the gateway has read everything anew."""
         directory = self._application._gateway._directory
-        seen = directory.epoch
+        since_s = time.monotonic()
         for _ in range(500):
-            if directory.epoch > seen + 1:
+            if directory.loaded_s > since_s:
                 return
             time.sleep(0.01)
         raise RuntimeError("the gateway does not read")

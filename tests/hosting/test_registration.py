@@ -35,8 +35,8 @@ def register(**fields: Any) -> Registration:
 def offers_of(server: Server) -> list[LiveOffer]:
     with connection.cursor() as cursor:
         cursor.execute(catalogue.LIVE_OFFERS, {"prior": catalogue.BYTES_PER_TOKEN_PRIOR})
-        offers = catalogue.live_offers(cursor.fetchall(), {})
-    return [offer for offer in offers if offer.server_id == server.pk]
+        (stock := catalogue.Stock()).take(cursor.fetchall())
+    return [offer for offer in stock.offers if offer.server_id == server.pk]
 
 
 def counts() -> tuple[int, ...]:
