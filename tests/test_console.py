@@ -86,7 +86,7 @@ def rows(django_db_setup: None, django_db_blocker) -> None:
         EmailAddress.objects.create(user=alice.customer.user, email=alice.customer.user.email)
         ClockedSchedule.objects.create(clocked_time=timezone.now())
         CrontabSchedule.objects.create()
-        SolarSchedule.objects.create(event="sunrise", latitude=1, longitude=1)
+        SolarSchedule.objects.get_or_create(event="sunrise", latitude=1, longitude=1)
         UserSession.objects.create(
             user=alice.customer.user, ip="127.0.0.1", session_key=factories.unique("s")
         )
