@@ -11,13 +11,15 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 
+from accounts.models import User
 from billing import disputes, ledger
 from billing.disputes import Undecidable
 from billing.ledger import REVERSALS_MAX, Reversal
 from billing.models import Dispute
 from hosting.models import ModerationAction
+from routing.models import InferenceRequest
 
 log = structlog.get_logger(__name__)
 
@@ -104,6 +106,23 @@ def _uphold(charge: uuid.UUID, action: ModerationAction) -> int:
     except Undecidable:  # a person was quicker
         return 0
     return dispute.gross_nanos
+
+
+def reject(*, dispute: Dispute, verdict: str, actor: User) -> Dispute:
+    """The dispute is rejected; what a conviction says of the request waited for this, and is carried out with it.
+
+    Raises Undecidable.
+    """
+    with transaction.atomic():
+        rejected = disputes.decide(dispute=dispute, upheld=False, verdict=verdict, actor=actor)
+        request = InferenceRequest.objects.get(pk=dispute.charge)
+        for action in ModerationAction.objects.filter(
+            evidence__reversal__server=request.server_id,
+            evidence__reversal__model=request.model_id,
+            created_at__gt=request.created_at - MARGIN,
+        ).order_by("pk"):
+            carry_out(action)
+    return rejected
 
 
 def kept(billed: int, claimed: int | None, part: float) -> int:

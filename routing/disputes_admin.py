@@ -1,5 +1,6 @@
 """Disputes in the admin: what was said beside what was recorded of the request, and the two verdicts."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -9,21 +10,23 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.admin import ReadOnly
+from accounts.models import User
 from billing import acts, disputes, money, stating
 from billing.admin import usd
 from billing.disputes import Undecidable
 from billing.models import Dispute
+from routing import conviction
 from routing.models import InferenceRequest
 from routing.suspicion import NAMES
 
 NOTHING = "–"
 
 
-def verdict(name: str, words: str, *, upheld: bool) -> Any:
+def verdict(name: str, words: str, decide: Callable[[Dispute, str, User], Dispute]) -> Any:
     return stating.asked(
         name,
         words,
-        lambda dispute, text, who: disputes.decide(dispute=dispute, upheld=upheld, verdict=text, actor=who),
+        decide,
         label="Verdict",
         help_text="Why. The customer and the hoster both read it.",
         refused=Undecidable,
@@ -48,8 +51,16 @@ class DisputeAdmin(ReadOnly, acts.WithActs):
         *("reason", "detail", "evidence", "opened_at", "decided_at", "decided_by", "verdict"),
     ]
     actions = [
-        verdict("uphold", "Uphold: the customer gets the charge back", upheld=True),
-        verdict("reject", "Reject: the earning goes on", upheld=False),
+        verdict(
+            "uphold",
+            "Uphold: the customer gets the charge back",
+            lambda dispute, text, who: disputes.decide(dispute=dispute, upheld=True, verdict=text, actor=who),
+        ),
+        verdict(
+            "reject",
+            "Reject: the earning goes on",
+            lambda dispute, text, who: conviction.reject(dispute=dispute, verdict=text, actor=who),
+        ),
     ]
 
     def has_decide_permission(self, request: HttpRequest) -> bool:

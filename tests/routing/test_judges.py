@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 
 from accounts.models import Customer
 from billing import audit as books
-from billing import ledger
+from billing import disputes, ledger
 from billing.models import LedgerAccount, Transfer
 from hosting import moderation, targets, trust
 from hosting.models import HostedModel, Hoster, ModerationAction, Question
 from routing import audit as requests
 from routing import claims, conviction, examiner, reputation, verdicts
 from routing.models import InferenceRequest, PayerDay
-from tests import factories, fakes
+from tests import bookings, factories, fakes
 from tests.factories import Person
 from tests.gateway import RunningGateway
 from tests.routing import scholars
@@ -167,6 +167,29 @@ def test_what_was_under_way_at_a_conviction_goes_back_with_the_next_sweep_and_wh
     action.refresh_from_db()
     assert action.evidence["nanos_back"] > 0
     assert conviction.carry_out(action) == 0
+
+
+def test_an_excess_of_a_disputed_request_goes_back_when_the_dispute_is_rejected() -> None:
+    """While it is open nobody but its verdict moves the charge."""
+    alice, staff = factories.person(sold_nanos=10**9), factories.person("staff").customer.user
+    _, offer = factories.server()
+    before = alice.account.posted_nanos
+    call = bookings.book(alice, offer, input_tokens=200, output_tokens=100)
+    dispute = disputes.open_(customer=alice.customer, charge=call.id, reason="wrong_tokens")
+    evidence = conviction.reversal(
+        server_id=offer.server_id, model=offer.model_id, since=timezone.now() - dt.timedelta(hours=1),
+        keep_input=1.0, keep_output=0.5,
+    )  # fmt: skip
+    action = moderation.act(
+        ModerationAction.Kind.PROBATION, offer.server.hoster, server=offer.server, rule="claims", reason="Twice.",
+        evidence=evidence,
+    )  # fmt: skip
+    assert conviction.carry_out(action) == 0
+    assert before - alice.account.posted_nanos == 200 * 100 + 100 * 300
+    conviction.reject(dispute=dispute, verdict="It was served.", actor=staff)
+    assert before - alice.account.posted_nanos == 200 * 100 + 50 * 300
+    action.refresh_from_db()
+    assert action.evidence["nanos_back"] == 50 * 300
 
 
 def test_another_servers_answer_is_never_taken_for_the_tested_ones(gateway: RunningGateway) -> None:
