@@ -4,6 +4,7 @@ from django.db import connection
 
 from accounts.models import Customer
 from billing import notices
+from billing.models import Notice
 
 PERCENTS = (100, 80, 50)
 
@@ -28,17 +29,15 @@ def tell_all() -> int:
     with connection.cursor() as cursor:
         cursor.execute(REACHED)
         rows = cursor.fetchall()
-    told = 0
+    steps = {}
     for key, customer, name, visible_part, period, limit_nanos, starts_at, spent_nanos, percent in rows:
         step = next((step for step in PERCENTS if percent >= step), None)
         if step is not None:
-            told += notices.tell(
-                Customer(pk=customer),
-                f"spending_{step}",
-                f"spending:{key}:{starts_at:%Y%m%d}:{period}:{limit_nanos}:{step}",
-                {
-                    "key": name, "visible_part": visible_part, "percent": percent, "period": period,
-                    "spent_nanos": spent_nanos, "limit_nanos": limit_nanos, "since": starts_at.isoformat(),
-                },
-            )  # fmt: skip
-    return told
+            facts = {
+                "key": name, "visible_part": visible_part, "percent": percent, "period": period,
+                "spent_nanos": spent_nanos, "limit_nanos": limit_nanos, "since": starts_at.isoformat(),
+            }  # fmt: skip
+            subject = f"spending:{key}:{starts_at:%Y%m%d}:{period}:{limit_nanos}:{step}"
+            steps[subject] = Customer(pk=customer), f"spending_{step}", subject, facts
+    told = set(Notice.objects.filter(subject__in=steps).values_list("subject", flat=True))
+    return sum(notices.tell(*steps[subject]) for subject in steps.keys() - told)

@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from django.db import connection
 from django.db.models import F
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from billing import spend_notices
 from billing.models import Notice, Webhook
@@ -70,6 +72,15 @@ def test_each_step_of_a_limit_is_told_once():
         for _ in range(2):
             spend_notices.tell_all()
         assert kinds(alice) == expected
+
+
+def test_keys_that_were_told_of_cost_no_more_reads():
+    for alice in (spender(), spender(), spender()):
+        spend(alice, 900_000)
+    assert spend_notices.tell_all() >= 3
+    with CaptureQueriesContext(connection) as asked:
+        assert spend_notices.tell_all() == 0
+    assert len(asked) == 2
 
 
 def test_a_jump_over_a_step_tells_the_highest_only():
