@@ -148,8 +148,8 @@ class Chooser:
         offers = pool.offers
         if call.endpoint != EMBEDDINGS and pool.name != AUTO:
             offers = self._directory.chat_offers(pool.name)
-        if self._load.lacks_any:
-            offers = [offer for offer in offers if self._load.offers(offer.offer_id, call.endpoint)]
+        if lacking := self._load.lacking(call.endpoint):
+            offers = [offer for offer in offers if offer.offer_id not in lacking]
         return offers
 
     def _pools(self, call: Call, found: Choice) -> list[Pool]:
@@ -172,8 +172,7 @@ class Chooser:
     def _draw(
         self, pool: Pool, kind: str, call: Call, by: Draw, found: Choice, tried: frozenset[int]
     ) -> list[LiveOffer]:
-        quick = not tried and call.preferences.are_plain and not self._load.lacks_any
-        if quick:
+        if not tried and call.preferences.are_plain:
             kept, context_min, reasons = self._kept_field(pool, kind, call, by.need)
             if by.need.prompt_tokens < context_min and (drawn := choice.draw(kept, by)):
                 found.fields.append(kept)
@@ -196,7 +195,7 @@ class Chooser:
         """The field for calls of about this size, its smallest context window, and who is not in it and why."""
         tier = call.preferences.tier
         sizes = need.prompt_tokens.bit_length(), need.output_tokens.bit_length()
-        key = (pool.name, kind, tier, sizes, call.endpoint == EMBEDDINGS)
+        key = (pool.name, kind, tier, sizes, call.endpoint)
         now = self._clock()
         kept = self._fields.get(key)
         if kept is not None:

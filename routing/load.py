@@ -6,7 +6,7 @@ one succeeds. Other processes hear of an opening, and of a closing, through `cha
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -82,7 +82,7 @@ class Load:
         self._changed = changed
         self._servers: dict[int, ServerLoad] = {}
         self._shared: dict[int, Shared] = {}
-        self._lacking: dict[tuple[int, str], float] = {}  # until when
+        self._lacking: dict[str, dict[int, float]] = {}  # by route and offer: until when
         self.share = 1  # gateway processes that share the servers' slots
         self.epoch = (
             0  # rises when a server comes or goes at once: what was weighed before is not true any more
@@ -190,23 +190,20 @@ class Load:
 
         That is no failure: anybody can send embeddings to a model that has none.
         """
-        self._lacking[offer_id, endpoint] = self._clock() + NOT_OFFERED_S
+        self._lacking.setdefault(endpoint, {})[offer_id] = self._clock() + NOT_OFFERED_S
+        self.epoch += 1
 
-    @property
-    def lacks_any(self) -> bool:
-        """Whether any server lately said that it does not have a route."""
-        if self._lacking:
-            now = self._clock()
-            self._lacking = {key: until for key, until in self._lacking.items() if until > now}
-        return bool(self._lacking)
-
-    def offers(self, offer_id: int, endpoint: str) -> bool:
-        """Whether the server may be asked for this route of this model."""
-        until = self._lacking.get((offer_id, endpoint))
-        if until is not None and until <= self._clock():
-            del self._lacking[offer_id, endpoint]
-            return True
-        return until is None
+    def lacking(self, endpoint: str) -> Collection[int]:
+        """The offers whose server lately said that it does not have this route."""
+        if endpoint not in self._lacking:
+            return ()
+        now = self._clock()
+        found = {offer: until for offer, until in self._lacking[endpoint].items() if until > now}
+        if found:
+            self._lacking[endpoint] = found
+        else:
+            del self._lacking[endpoint]
+        return found
 
     # ------------------------------------------------------------------------------------------ from other processes
 
