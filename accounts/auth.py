@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.http import Http404
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -72,10 +73,15 @@ def caller(authorization_header: str) -> ApiKey:
 
 
 class BearerKey(authentication.BaseAuthentication):
-    """`request.user` is the customer's user, `request.auth` the ApiKey. Without a key it refuses."""
+    """`request.user` is the customer's user, `request.auth` the ApiKey. Without a key it refuses.
+
+    The playground's key is in a browser's memory: beyond inference it reads, and changes nothing.
+    """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey]:
         key = caller(request.META.get("HTTP_AUTHORIZATION", ""))
+        if key.is_playground and request.method not in SAFE_METHODS:
+            raise ApiError(envelope.PLAYGROUND_KEY)
         return key.customer.user, key
 
     def authenticate_header(self, request: Request) -> str:

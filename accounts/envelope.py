@@ -77,6 +77,12 @@ EXPIRED_KEY = Problem(
     401, AUTHENTICATION, "expired_api_key", "This API key has expired. Make a new one on /account."
 )
 INACTIVE = Problem(401, AUTHENTICATION, "account_inactive", "This account is blocked. Write to the operator.")
+PLAYGROUND_KEY = Problem(
+    403,
+    PERMISSION,
+    "playground_key",
+    "The playground's key only asks models. Use a key of your own for this; /account makes one.",
+)
 FORBIDDEN = Problem(403, PERMISSION, "forbidden", "This is not yours to see or change.")
 MODEL_NOT_ALLOWED = Problem(
     403,

@@ -540,6 +540,17 @@ def test_the_playgrounds_key_lives_fifteen_minutes_and_is_listed_as_long():
         auth.caller(f"Bearer {response.json()['key']}")
 
 
+def test_the_playgrounds_key_reads_and_asks_models_but_moves_nothing():
+    bob, _ = factories.hoster()
+    key, _ = issuing.issue_for_playground(bob.customer)
+    mine, bearer = Client(headers=bob.headers), Client(headers={"Authorization": f"Bearer {key}"})
+    assert bearer.get("/v1/payouts").status_code == 200
+    for path in ("/v1/payouts", "/v1/disputes", "/hosters/drain"):
+        refused = bearer.post(path, {}, content_type="application/json")
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "playground_key"), path
+        assert mine.post(path, {}, content_type="application/json").status_code != 403
+
+
 def test_the_playgrounds_key_is_made_by_a_form_of_ours_only():
     alice = factories.person()
     client = Client(enforce_csrf_checks=True)
