@@ -38,6 +38,7 @@ def tell_all() -> int:
                 "spent_nanos": spent_nanos, "limit_nanos": limit_nanos, "since": starts_at.isoformat(),
             }  # fmt: skip
             subject = f"spending:{key}:{starts_at:%Y%m%d}:{period}:{limit_nanos}:{step}"
-            steps[subject] = Customer(pk=customer), f"spending_{step}", subject, facts
+            steps[subject] = Customer(pk=customer), f"spending_{step}", facts
     told = set(Notice.objects.filter(subject__in=steps).values_list("subject", flat=True))
-    return sum(notices.tell(*steps[subject]) for subject in steps.keys() - told)
+    untold = [(subject, *steps[subject]) for subject in steps.keys() - told]
+    return sum(notices.tell(customer, kind, subject, facts) for subject, customer, kind, facts in untold)
