@@ -18,18 +18,19 @@ from billing import money
 from neuralgate import waiting
 from neuralgate.lateness import late_jobs
 from neuralgate.probes import CLOCK_SKEW_MAX_S
+from routing import tester
 
 DAYS = 30
 ERROR_HOURS = 6
 AUDITS_MISSED_MAX = 3  # runs of the audit that may be missing
 REMEMBERED_S = 3_600  # how long the sums of past days are kept
 
-DAY_SUMS = """
+DAY_SUMS = f"""
 -- routing_usagehour_by_hour; of what the operator's own and cloud servers served, the whole charge is booked as a fee
 SELECT (hour AT TIME ZONE 'UTC')::date, sum(requests)::bigint, sum(gross_nanos)::bigint,
        coalesce(sum(fee_nanos) FILTER (WHERE provider = 'hoster'), 0)::bigint,
        coalesce(sum(fee_nanos) FILTER (WHERE provider <> 'hoster'), 0)::bigint
-  FROM routing_usagehour WHERE hour >= %(since)s AND hour < %(before)s GROUP BY 1
+  FROM routing_usagehour WHERE hour >= %(since)s AND hour < %(before)s AND {tester.OF_CUSTOMERS} GROUP BY 1
 """
 ERRORS = """
 -- hosting_serverminute_recent
@@ -51,7 +52,7 @@ SELECT h.holds, h.nanos, h.oldest, m.nanos, m.next, p.alive, a.finished_at, a.di
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """Requests served, what customers spent, and what of it stays with the platform; nanodollars.
+    """Requests served, what customers spent, and what of it stays with the platform; nanodollars. Without own tests.
 
     fees_nanos: of what hosters served. own_nanos: what the operator's own and cloud servers earned, all of it.
     """
@@ -169,7 +170,10 @@ def state() -> State:
 
 def _sums(first: dt.date, before: dt.date) -> list[Day]:
     midnight = dt.time(tzinfo=dt.UTC)
-    bounds = {"since": dt.datetime.combine(first, midnight), "before": dt.datetime.combine(before, midnight)}
+    bounds: dict[str, dt.datetime | str] = {
+        "since": dt.datetime.combine(first, midnight), "before": dt.datetime.combine(before, midnight),
+        "tester": tester.email(),
+    }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(DAY_SUMS, bounds)
         return [Day(*row) for row in cursor.fetchall()]

@@ -6,7 +6,6 @@ they earn can be spent but never paid out. Only the gateway knows for which serv
 
 import asyncio
 import datetime as dt
-import hmac
 import random
 import time
 from collections.abc import Sequence
@@ -20,15 +19,11 @@ from django.db import connection, transaction
 from pyreqwest.client import Client
 from pyreqwest.exceptions import PyreqwestError
 
-from accounts import keys
-from accounts.models import ApiKey, User
-from billing import ledger
-from billing.models import LedgerAccount
 from hosting import connector, disguise, targets
 from hosting.disguise import DEFAULT_SHAPES, Shape
 from hosting.models import HostedModel, Question
 from hosting.shapes import BadShape
-from routing import verdicts
+from routing import tester, verdicts
 from routing.wire import BadAnswer, EventReader
 
 log = structlog.get_logger(__name__)
@@ -96,7 +91,7 @@ def ask_offers(claimed: Sequence[tuple[int, float]]) -> int:
     tests = prepare(claimed)
     if not tests:
         return 0
-    fund()
+    tester.fund()
     replies = asyncio.run(ask_all(tests))
     for test, reply in zip(tests, replies, strict=True):
         try:
@@ -191,7 +186,7 @@ async def ask(client: Client, test: Test) -> Reply:
     request = (
         client.post(f"{gateway_url()}/v1/chat/completions")
         .timeout(dt.timedelta(seconds=ANSWER_TIMEOUT_S))
-        .header("authorization", f"Bearer {key()}", is_sensitive=True)
+        .header("authorization", f"Bearer {tester.key()}", is_sensitive=True)
         .header("content-type", "application/json")
         .header(targets.HEADER, target)
         .body_bytes(orjson.dumps(test.payload))
@@ -233,35 +228,3 @@ def read(body: bytes, *, stream: bool) -> tuple[str | None, bool]:
 def gateway_url() -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.HOST, settings.HOST)
     return settings.GATEWAY_URL or f"http://{host}:{settings.PORT}"
-
-
-def key() -> str:
-    """The key that tests carry; every worker derives the same one."""
-    return keys.derived(settings.SECRET_KEY, "tests")
-
-
-def email() -> str:
-    """Of the platform's test customer: nobody can guess it, and so nobody can sign up with it."""
-    name = hmac.digest(settings.SECRET_KEY.encode(), b"test customer", "sha256").hex()[:20]
-    return f"tests-{name}@neuralgate.invalid"
-
-
-def fund() -> None:
-    """See that the platform's test customer exists, has its key, and once a day has its budget."""
-    with transaction.atomic():
-        user, _ = User.objects.get_or_create(email=email(), defaults={"password": "!"})
-        customer = ledger.open_customer(user=user, tier="internal", welcome=False)
-        digest = keys.digest(key())
-        ApiKey.objects.get_or_create(
-            digest=digest,
-            defaults={"customer": customer, "name": "tests", "visible_part": keys.visible_part(key())},
-        )
-        account = LedgerAccount.objects.get(customer=customer, kind=LedgerAccount.Kind.CUSTOMER)
-        missing_nanos = settings.TEST_BUDGET_NANOS - (account.posted_nanos or 0)
-        if missing_nanos > 0:
-            ledger.grant(
-                customer=customer,
-                amount_nanos=missing_nanos,
-                reference=f"tests of {dt.datetime.now(dt.UTC):%Y-%m-%d}",
-                reason="budget of the platform's own tests",
-            )

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection
 
+from routing import tester
+
 DAYS = 30
 
-LAST_DAY = """
+LAST_DAY = f"""
 -- routing_usagehour_by_hour: this hour and the 23 before it
 SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(input_tokens + output_tokens), 0)::bigint
-  FROM routing_usagehour WHERE hour > app_now() - interval '1 day'
+  FROM routing_usagehour WHERE hour > app_now() - interval '1 day' AND {tester.OF_CUSTOMERS}
 """
 FIRST_TOKEN = """
 -- the primary key, from its end: the median over the last streams of a day
@@ -71,7 +73,7 @@ SELECT count(*) FROM routing_gatewayprocess
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What was sent on and served in the last 24 hours (this hour included). ttft_ms: None while nothing streamed."""
+    """What customers had served in the last 24 hours (this hour included). ttft_ms: None while nothing streamed."""
 
     requests: int
     tokens: int
@@ -104,7 +106,7 @@ class Pulse:
 
 def last_day() -> Day:
     with connection.cursor() as cursor:
-        cursor.execute(LAST_DAY)
+        cursor.execute(LAST_DAY, {"tester": tester.email()})
         requests, tokens = cursor.fetchone()
         cursor.execute(FIRST_TOKEN)
         (ttft_ms,) = cursor.fetchone()

@@ -5,10 +5,11 @@ import re
 from django.db.models import Count, Max
 from django.test import Client
 
+from accounts.models import Customer
 from hosting import market, showcase
 from hosting.models import HostedModel
 from neuralgate import network
-from routing import preview
+from routing import preview, tester
 from tests import bookings, factories
 
 
@@ -27,6 +28,17 @@ def test_visitors_see_the_figures_of_the_last_day():
     assert after.requests == before.requests + 1
     assert after.tokens == before.tokens + 500
     assert "Requests, 24 h" in page()
+
+
+def test_the_platforms_own_tests_are_no_traffic_of_customers():
+    tester.fund()
+    own = Customer.objects.get(user__email=tester.email())
+    key, row = factories.new_key(own)
+    _, offer = factories.server()
+    before = network.pulse.last_day()
+    bookings.book(factories.Person(own, key, row), offer)
+    after = network.pulse.last_day()
+    assert (after.requests, after.tokens) == (before.requests, before.tokens)
 
 
 def test_what_the_operator_gives_away_is_not_the_markets_lowest_price(monkeypatch):

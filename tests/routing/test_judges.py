@@ -22,7 +22,7 @@ from billing.models import LedgerAccount, Transfer
 from hosting import moderation, targets, trust
 from hosting.models import HostedModel, Hoster, ModerationAction, Question
 from routing import audit as requests
-from routing import claims, conviction, examiner, reputation, verdicts
+from routing import claims, conviction, examiner, reputation, tester, verdicts
 from routing.models import InferenceRequest, PayerDay
 from tests import bookings, factories, fakes
 from tests.factories import Person
@@ -278,9 +278,9 @@ def test_tests_are_paid_by_the_platform_at_a_fair_price_and_never_as_payable_mon
     offered(gateway, scholars.knowing(), model=model, price_in=120, price_out=400)
     _, dear = offered(gateway, scholars.knowing(), model=model, price_in=10**6, price_out=10**6)
     examine(dear, 3)
-    tester = Customer.objects.get(user__email=examiner.email())
-    account = LedgerAccount.objects.get(customer=tester, kind="customer")
-    paid = InferenceRequest.objects.filter(customer=tester, model_id=model)
+    own = Customer.objects.get(user__email=tester.email())
+    account = LedgerAccount.objects.get(customer=own, kind="customer")
+    paid = InferenceRequest.objects.filter(customer=own, model_id=model)
     assert paid.count() == 3
     for request in paid:
         assert request.cost_nanos == request.input_tokens * 100 + request.output_tokens * 200
@@ -289,7 +289,7 @@ def test_tests_are_paid_by_the_platform_at_a_fair_price_and_never_as_payable_mon
         assert cursor.fetchone() == (0,)
     grants = Transfer.objects.filter(credit=account, kind="grant")
     assert {grant.amount_nanos for grant in grants} == {settings.TEST_BUDGET_NANOS}
-    examiner.fund()
+    tester.fund()
     assert grants.count() == 1, "once a day"
     assert not Transfer.objects.filter(credit=account, reason="welcome credit").exists()
 
