@@ -1,4 +1,7 @@
-"""What the database keeps encrypted with FERNET_KEYS: servers' tokens, second factors, where payouts go, answers."""
+"""What the database keeps encrypted with FERNET_KEYS.
+
+Servers' tokens, second factors, where payouts go, webhooks' secrets, answers that are kept for a repetition.
+"""
 
 import base64
 import functools

@@ -1,6 +1,6 @@
 """What looks wrong with an answer, found without keeping any of it: bits that are stored with the request.
 
-One of them says little; a server of which many answers carry them is looked at (`routing.judging`).
+One of them says little; a server of which many answers carry them is looked at (`routing.oddities`).
 """
 
 import zlib

@@ -238,7 +238,7 @@ class Maturity(models.Model):
 
 
 class SpendWindow(models.Model):
-    """What a key with a spending limit has spent and holds in one day, month or in all."""
+    """What a key with a spending limit has spent and holds in one day, week, month or in all."""
 
     key = models.ForeignKey("accounts.ApiKey", models.PROTECT)
     starts_at = models.DateTimeField()

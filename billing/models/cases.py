@@ -283,7 +283,7 @@ class IdempotentRequest(models.Model):
 
 
 class Webhook(models.Model):
-    """Where a customer wants to be told of spending: an address and the secret that signs what is sent there."""
+    """Where a customer wants to get notices, too: an address and the secret that signs what is sent there."""
 
     customer = models.OneToOneField(
         "accounts.Customer", models.PROTECT, primary_key=True, related_name="webhook"
