@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from accounts.admin import ReadOnly
@@ -63,7 +63,7 @@ class PayoutAdmin(Books, acts.WithActs):
     list_filter = ["state", "method"]
     list_select_related = ["customer__user", "approved_by"]
     search_fields = ["=id", "=reference", "customer__user__email"]
-    ordering = ["due_on", "requested_at"]
+    ordering = [F("closed_at").desc(nulls_first=True), "due_on", "requested_at"]  # open ones first
     actions = [
         "approve",
         asked(
