@@ -146,7 +146,7 @@ def row(
 
 def record(asked: Asked, one: Row, balance_nanos: int) -> tuple[str, ...]:
     """A booking in the order of the columns. Numbers may begin with a minus; texts are harmless to spreadsheets."""
-    charge = str(one.charge) if one.charge else ""
+    charge = f"req_{one.charge.hex}" if one.charge else ""  # as in the log's CSV
     cells = (periods.text(one.at), one.kind, charge, harmless(one.model), harmless(one.reason))
     if asked.of_hoster:
         earned = one.kind == "earning"
