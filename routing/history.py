@@ -37,7 +37,7 @@ PAGE = f"""
 -- their bounds keep the other partitions out
 SELECT r.id, r.created_at, r.key_id, k.name, r.model_asked, r.model_id, r.outcome, r.success, r.provider,
        coalesce(h.name, ''), r.input_tokens, r.output_tokens, r.cost_nanos, {REFUNDED},
-       r.ttft_ms, r.latency_ms
+       CASE WHEN r.streamed THEN r.ttft_ms END, r.latency_ms
   FROM (SELECT * FROM routing_inferencerequest i
          WHERE i.customer_id = %(customer)s AND i.id < %(before)s AND i.id > %(after)s
          ORDER BY i.id DESC LIMIT %(looked_at)s) r

@@ -16,6 +16,7 @@ from routing import endings
 from routing.models import InferenceRequest
 
 TAGS = 255  # a charge's transfers carry its id with another last byte
+NET_BACK, FEE_BACK = 3, 4  # that byte where the hoster's and the platform's parts are given back
 NAMED = re.compile(r"(?:req_|chatcmpl-|cmpl-)?([0-9a-fA-F]{32})")
 NOT_SHOWN = "shape"  # of an explanation: for our own tests of servers, no reason for anything
 
@@ -97,6 +98,19 @@ class Receipt:
         """What the customer paid in the end."""
         return self.cost_nanos - self.refunded_nanos
 
+    @property
+    def net_left_nanos(self) -> int:
+        """The hoster's part of what was paid in the end."""
+        return self.net_nanos - self._came_back(NET_BACK)
+
+    @property
+    def fee_left_nanos(self) -> int:
+        """The platform's part of what was paid in the end."""
+        return self.fee_nanos - self._came_back(FEE_BACK)
+
+    def _came_back(self, tag: int) -> int:
+        return sum(one.amount_nanos for one in self.transfers if one.pk.bytes[-1] == tag)
+
 
 def of(customer: Customer, request_id: uuid.UUID) -> Receipt | None:
     """The receipt of one request of this customer; None when there is none (or it still runs). Three reads by id."""
@@ -141,7 +155,7 @@ def _receipt(found: InferenceRequest, charge: Charge, transfers: tuple[Transfer,
         server_id=found.server_id,
         server=server.name if server else "",
         hoster=server.hoster.name if server and server.hoster else "",
-        ttft_ms=found.ttft_ms,
+        ttft_ms=found.ttft_ms if found.streamed else None,
         latency_ms=found.latency_ms,
         input=Side(found.claimed_input_tokens, found.input_tokens, price_in),
         output=Side(found.claimed_output_tokens, found.output_tokens, price_out),

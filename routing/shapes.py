@@ -221,7 +221,7 @@ class RequestLine(serializers.Serializer[Any]):
     output_tokens = serializers.IntegerField()
     cost_usd = Usd(source="cost_nanos")
     refunded_usd = Usd(source="refunded_nanos", help_text="what came back of the cost")
-    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token")
+    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token of a stream")
     latency_ms = serializers.IntegerField()
 
 
@@ -262,7 +262,7 @@ class Receipt(serializers.Serializer[Any]):
     provider = serializers.CharField(help_text="local, hoster or cloud; empty when nobody served")
     server = serializers.CharField(help_text="its name")
     hoster = serializers.CharField(help_text="empty for the platform's own servers")
-    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token")
+    ttft_ms = serializers.IntegerField(allow_null=True, help_text="time to the first token of a stream")
     latency_ms = serializers.IntegerField()
     input = SideOfReceipt()
     output = SideOfReceipt()

@@ -147,9 +147,21 @@ def test_what_was_given_back_is_on_the_receipt():
     receipt = receipts.of(alice.customer, call.id)
     assert receipt is not None
     assert (receipt.cost_nanos, receipt.refunded_nanos, receipt.paid_nanos) == (100_000, 100_000, 0)
+    assert (receipt.net_left_nanos, receipt.fee_left_nanos) == (0, 0)
     assert {one.reason for one in receipt.transfers if one.kind == Transfer.Kind.REFUND} == {
         "the server lied"
     }
+
+
+def test_of_an_answer_that_came_whole_no_first_token_is_told():
+    alice = factories.person()
+    _, offer = factories.server(address())
+    call = bookings.book(alice, offer)
+    for streamed, told in ((True, True), (False, False)):
+        InferenceRequest.objects.filter(pk=call.id).update(streamed=streamed, ttft_ms=120)
+        (line,) = get("/v1/requests", alice)["requests"]
+        one = get(f"/v1/requests/{call.id}", alice)
+        assert (line["ttft_ms"] == 120, one["ttft_ms"] == 120) == (told, told)
 
 
 def test_the_list_says_what_came_back_of_which_request():
@@ -164,6 +176,9 @@ def test_the_list_says_what_came_back_of_which_request():
     assert lines[str(whole.id)]["refunded_usd"] == lines[str(whole.id)]["cost_usd"] == 100e-6
     assert lines[str(kept.id)]["refunded_usd"] == 0
     assert (lines[str(part.id)]["cost_usd"], lines[str(part.id)]["refunded_usd"]) == (100e-6, 45e-6)
+    receipt = receipts.of(alice.customer, part.id)
+    assert receipt is not None
+    assert (receipt.paid_nanos, receipt.net_left_nanos, receipt.fee_left_nanos) == (55_000, 44_000, 11_000)
 
 
 def test_a_stranger_finds_neither_the_receipt_nor_the_line():
