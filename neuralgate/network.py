@@ -108,7 +108,7 @@ def _servers(seen: Availability) -> Check:
     total = seen.up + seen.down
     if not total:
         return Check("Servers", "fair", "none", "No server is on the market now.")
-    words = f"{seen.up} of {total} servers answer" + (f"; {seen.resting} rest." if seen.resting else ".")
+    words = f"{seen.up} of {total} servers answer" + (f"; {seen.resting} on leave." if seen.resting else ".")
     if not seen.up:
         return Check("Servers", "bad", "down", words)
     return (

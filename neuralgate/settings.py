@@ -46,6 +46,14 @@ def flag(name: str, default: bool = False) -> bool:
     return value in {"1", "true", "yes", "on"}
 
 
+def link(name: str) -> str:
+    """Another page, here or elsewhere; empty: none."""
+    value = text(name)
+    if value and not value.startswith(("/", "https://", "http://")):
+        raise SystemExit(f"{name} must begin with https:// or /, not {value!r}.")
+    return value
+
+
 def words(name: str, default: str = "") -> list[str]:
     return [word.strip() for word in text(name, default).split(",") if word.strip()]
 
@@ -88,6 +96,8 @@ DATA_DIR = Path(text("DATA_DIR", str(BASE_DIR / "data"))).expanduser().resolve()
 HOST = text("HOST", "127.0.0.1")  # the address that `manage.py serve` binds; 0.0.0.0 in containers
 PORT = number("PORT", 8000, high=65535)
 PUBLIC_URL = text("PUBLIC_URL", f"http://127.0.0.1:{PORT}").rstrip("/")
+CONTACT_EMAIL = text("CONTACT_EMAIL")  # these three are linked at the foot of every page
+TERMS_URL, PRIVACY_URL = link("TERMS_URL"), link("PRIVACY_URL")
 WEB_PROCESSES = number("WEB_PROCESSES", 2)
 DATABASE_URL = text("DATABASE_URL")
 DATABASE_EMBEDDED = not DATABASE_URL
@@ -255,6 +265,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "neuralgate.imprint.context",
                 "neuralgate.mail_server.context",
             ],
         },

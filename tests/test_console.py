@@ -121,6 +121,11 @@ def path(kind: str, model: type[Model], *args: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{kind}", args=args)
 
 
+def test_an_empty_list_says_what_to_do_and_only_what_one_may(staff: Client):
+    assert "Add the first" not in opened(staff, path("changelist", Payout) + "?q=nothing-like-it")
+    assert "Nothing agrees" in opened(staff, path("changelist", Payout) + "?q=nothing-like-it")
+
+
 def opened(client: Client, page: str) -> str:
     """The page, which is there, cheap, and neither inline nor from elsewhere."""
     with CaptureQueriesContext(connection) as asked:

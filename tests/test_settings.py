@@ -12,7 +12,7 @@ import pytest
 from neuralgate import settings
 
 ROOT = Path(__file__).resolve().parent.parent
-READERS = {"text", "number", "flag", "words", "secret"}
+READERS = {"text", "number", "flag", "words", "link", "secret"}
 LISTED = re.compile(r"^#([A-Z][A-Z0-9_]*)=(.*)$", re.MULTILINE)
 DERIVED = {"DATA_DIR", "PUBLIC_URL", "ALLOWED_HOSTS", "DEFAULT_FROM_EMAIL"}
 MADE = {"SECRET_KEY", "FERNET_KEY"}
@@ -70,6 +70,14 @@ def test_a_wrong_value_is_one_plain_sentence(reader: str, value: str, monkeypatc
     monkeypatch.setenv("A_SETTING", value)
     with pytest.raises(SystemExit, match=r"^A_SETTING must be .*, not '"):
         getattr(settings, reader)("A_SETTING", 0)
+
+
+def test_a_link_leads_to_a_page(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERMS_URL", "javascript:alert(1)")
+    with pytest.raises(SystemExit, match="TERMS_URL must begin with https:// or /"):
+        settings.link("TERMS_URL")
+    monkeypatch.setenv("TERMS_URL", "https://example.org/terms")
+    assert settings.link("TERMS_URL") == "https://example.org/terms"
 
 
 def test_a_token_for_metrics_that_could_be_guessed_is_refused():

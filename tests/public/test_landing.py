@@ -80,6 +80,22 @@ def test_a_server_that_may_not_serve_is_not_in_the_preview():
     } == set()
 
 
+def test_every_page_leads_to_the_operator_as_far_as_he_says_where_he_is(settings):
+    foot = page("/models").partition('<footer class="bottom">')[2]
+    assert not {"Terms", "Privacy", "Contact"} & set(re.findall(r">(\w+)<", foot))
+    settings.CONTACT_EMAIL, settings.TERMS_URL, settings.PRIVACY_URL = (
+        "me@example.org",
+        "/terms",
+        "https://example.org",
+    )
+    foot = page("/models").partition('<footer class="bottom">')[2]
+    for link in (
+        '<a href="/terms">Terms</a>', '<a href="https://example.org">Privacy</a>',
+        '<a href="mailto:me@example.org">Contact</a>',
+    ):  # fmt: skip
+        assert link in foot
+
+
 def test_the_moving_part_can_be_asked_for_alone():
     part = page("/live")
     assert 'hx-get="/live"' in part

@@ -121,6 +121,14 @@ def test_a_model_has_a_page_with_its_servers_and_examples_of_this_address(settin
     assert model in text("/models?q=qwen%2F2.5")
 
 
+def test_a_wish_that_is_not_understood_is_told_and_left_out(word: str):
+    model = sell(word, "llama")
+    shown = text(f"/models?below=cheap&q={word}")
+    assert "Output below, $ / 1M: Enter a number. It is left out." in shown
+    assert f">{model}<" in shown
+    assert "It is left out" not in text(f"/models?below=5&q={word}")
+
+
 def test_a_model_for_embeddings_has_examples_of_that_route_and_is_not_in_the_playground(settings):
     settings.PUBLIC_URL = "https://gate.example"
     _, offer = factories.server(kind="local", chats=False)
