@@ -58,6 +58,11 @@ PARTS = (
         "Using it",
         (
             Chapter(
+                "first-request",
+                "A first request",
+                "From a key to an answer and its receipt, with code to paste.",
+            ),
+            Chapter(
                 "credits",
                 "Credits and earnings",
                 "What a request costs, who is paid what and when, in examples.",

@@ -42,7 +42,10 @@ LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(?P<info>[^\n]*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`([^`\n]+)`")
 APPS = ("accounts", "billing", "hosting", "routing", "neuralgate")
-NOT_SETTINGS = {"POSTGRES_PASSWORD", "TEST_DATABASE_URL"}  # of compose.yaml; of the tests
+NOT_SETTINGS = {
+    "OPENAI_API_KEY", "OPENAI_BASE_URL",  # of its libraries
+    "POSTGRES_PASSWORD", "TEST_DATABASE_URL",  # of compose.yaml; of the tests
+}  # fmt: skip
 
 
 def named(page: Path) -> str:
@@ -319,6 +322,28 @@ def test_the_example_of_an_inference_answer_has_the_fields_of_the_real_one(gatew
     ).json()
     del real["choices"], (example := json.loads(described))["choices"]  # the server's, as they are
     assert differs(shape(example), shape(real)) == []
+
+
+def test_the_code_of_the_first_request_runs_as_it_stands(
+    gateway: RunningGateway, capsys: pytest.CaptureFixture
+):
+    alice = factories.person()
+    server, offer = factories.server(fakes.FakeServer(fakes.model("Paris.", usage=(8, 2))).base_url)
+    gateway.wait_for(server)
+    page = (DOCS / "first-request.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    code = "\n".join(blocks)
+    for said, here in {
+        "http://127.0.0.1:8000": gateway.url, "ngk_your_key": alice.key, 'model="auto"': f'model="{offer.model_id}"',
+    }.items():  # fmt: skip
+        assert said in code
+        code = code.replace(said, here)
+    exec(compile(code, "first-request.md", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.count("Paris.") == 2
+    assert f"{offer.model_id} 10" in printed
+    assert "2 tokens" in printed
+    assert printed.endswith(f"{(8 * 100 + 2 * 300) / 10**9} {server.name}\n")
 
 
 # ------------------------------------------------------------------------------ worked examples of the ledger
