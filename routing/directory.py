@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 AUTO = "auto"
 REFRESH_S = 1.0
+GATHER_S = 0.02  # for what else changes with it; until it is read, an admission finds a stale copy out
 HEARTBEAT = """
 INSERT INTO routing_gatewayprocess (boot, started_at, heartbeat_at) VALUES (%s, now(), now())
 ON CONFLICT (boot) DO UPDATE SET heartbeat_at = now()
@@ -173,7 +174,9 @@ class Directory:
                     self._listener = await self._connect()
                     await self._listener.execute("LISTEN offers")
                 async for _ in self._listener.notifies(timeout=REFRESH_S, stop_after=1):
-                    pass
+                    await asyncio.sleep(GATHER_S)
+                async for _ in self._listener.notifies(timeout=0):
+                    pass  # one reading is for all of them
                 await self.reload()
             except Exception as error:  # whatever it is, this must go on: it carries the heartbeat
                 log.warning("directory.stale", error=type(error).__name__, detail=str(error)[:200])
