@@ -3,6 +3,7 @@ longer than the limits, and where another server is left the customer does not n
 """
 
 import asyncio
+import functools
 import json
 import socket
 import threading
@@ -15,6 +16,7 @@ import psutil
 import pytest
 
 from hosting import connector
+from hosting.models import Hoster
 from tests import factories, fakes
 from tests.gateway import RunningGateway
 from tests.routing import hostile
@@ -203,6 +205,12 @@ def strict(gateway: RunningGateway, django_db_blocker) -> Iterator[RunningGatewa
         yield running
 
 
+@functools.cache
+def owner(name: str) -> Hoster:
+    """Hundreds of servers need no more than one hoster each side."""
+    return factories.hoster(name)[1]
+
+
 def ask(gateway: RunningGateway, who: factories.Person, model: str, *, stream: bool) -> httpx.Response:
     question = [{"role": "user", "content": "Is all fine? Say how it is."}]
     fields = {"model": model, "messages": question, "stream": stream, "tier": "cheapest"}
@@ -245,7 +253,7 @@ def assert_broken_off(answer: httpx.Response) -> None:
 def test_alone_it_costs_nothing_unless_it_answers(strict: RunningGateway, row: Row, streamed: bool):
     alice = factories.person()
     bad = row.make()
-    _, offer = factories.server(bad.base_url)
+    _, offer = factories.server(bad.base_url, of=owner("bob"))
     answer = ask(strict, alice, offer.model_id, stream=streamed)
     assert answer.elapsed.total_seconds() < PATIENCE_S
     assert_clean(answer)
@@ -279,8 +287,8 @@ def test_beside_a_good_server_nobody_notices_unless_it_began(
 ):
     alice = factories.person()
     bad, good = row.make(), fakes.FakeServer(fakes.model(GOOD, usage=(10, 6)))
-    server, offer = factories.server(bad.base_url, price_in=1, price_out=1)
-    better, _ = factories.server(good.base_url, model=offer.model_id)
+    server, offer = factories.server(bad.base_url, of=owner("bob"), price_in=1, price_out=1)
+    better, _ = factories.server(good.base_url, of=owner("dave"), model=offer.model_id)
     strict.wait_for(server)
     strict.wait_for(better)
     answer = ask(strict, alice, offer.model_id, stream=streamed)
