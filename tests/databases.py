@@ -16,21 +16,28 @@ from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from hosting import bank
+
 ROOT = Path(__file__).resolve().parent.parent
-MADE_FROM = (*sorted(ROOT.glob("*/migrations/*.py")), ROOT / "requirements.txt", Path(__file__))
+MADE_FROM = (
+    *sorted(ROOT.glob("*/migrations/*.py")),
+    *(Path(bank.__file__), bank.QUESTIONS),  # what a migration reads
+    *(ROOT / "requirements.txt", Path(__file__)),
+)
 BUILDING = 7_243_001  # an advisory lock: one process builds the template, the others wait for it
 
 
 @contextmanager
 def own() -> Iterator[None]:
     """Django's connection leads to a database of this process's own while the block runs."""
-    original, name = (
-        connection.settings_dict["NAME"],
-        f"test_{os.getpid()}",
-    )  # several runs at once must not meet
+    original = connection.settings_dict["NAME"]
+    name = f"test_{os.getpid()}"  # several runs at once must not meet
     with _cluster() as cluster:
-        cluster.execute("SELECT pg_advisory_lock(%s)", [BUILDING])
-        _copy(cluster, _template(cluster), name)
+        if "NG_SABOTAGE" in os.environ:  # the defect may be in a migration
+            _migrate(cluster, name)
+        else:
+            cluster.execute("SELECT pg_advisory_lock(%s)", [BUILDING])
+            _copy(cluster, _template(cluster), name)
     connection.settings_dict["NAME"] = name
     try:
         yield
@@ -44,23 +51,26 @@ def own() -> Iterator[None]:
 def _template(cluster: psycopg.Connection) -> str:
     """Its name; migrated now when no process of this run or an earlier one has done it."""
     name = "template_" + hashlib.sha256(b"".join(path.read_bytes() for path in MADE_FROM)).hexdigest()[:16]
-    found = [
-        row[0] for row in cluster.execute("SELECT datname FROM pg_database WHERE datname ~ '^template_'")
-    ]
-    if name in found:
-        return name
-    for old in found:
-        _drop(cluster, old)
-    unfinished = f"test_{os.getpid()}"  # should this run be killed, the next one drops it
-    original, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], unfinished
-    _copy(cluster, "template1", unfinished)
+    rows = cluster.execute("SELECT datname FROM pg_database WHERE datname ~ '^template_'")
+    found = [row[0] for row in rows]
+    if name not in found:
+        for old in found:
+            _drop(cluster, old)
+        unfinished = f"test_{os.getpid()}"  # should this run be killed, the next one drops it
+        _migrate(cluster, unfinished)
+        cluster.execute(
+            sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(unfinished), sql.Identifier(name))
+        )
+    return name
+
+
+def _migrate(cluster: psycopg.Connection, name: str) -> None:
+    """Make a database and migrate it; nothing is connected with it afterwards."""
+    _copy(cluster, "template1", name)
+    original, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
     call_command("migrate", verbosity=0)
     _disconnect()
     connection.settings_dict["NAME"] = original
-    cluster.execute(
-        sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(unfinished), sql.Identifier(name))
-    )
-    return name
 
 
 def _cluster() -> psycopg.Connection:
