@@ -22,6 +22,9 @@ from routing.history import Filter
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
+KEY_LAST_DAY = dt.date(
+    2999, 12, 31
+)  # the end of a day is the next one's midnight, and the calendar has an end
 
 
 class KeyForm(forms.Form):
@@ -75,6 +78,10 @@ class KeyForm(forms.Form):
             return None
         if last_day < timezone.now().date():
             raise ValidationError("This day has passed. Choose today or a later one.")
+        if last_day > KEY_LAST_DAY:
+            raise ValidationError(
+                f"Choose a day before the year {KEY_LAST_DAY.year + 1}, or none: it then works until you revoke it."
+            )
         return dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=1)
 
     def clean_spend_limit_nanos(self) -> int | None:
