@@ -51,7 +51,7 @@ class KeyForm(forms.Form):
         min_value=0,
         max_value=SPEND_LIMIT_USD_MAX,
         decimal_places=6,
-        help_text="Empty: your balance is the only limit.",
+        help_text="Empty: your balance is the only limit. 0: free models only.",
     )
     spend_period = forms.ChoiceField(
         label="Limit applies",

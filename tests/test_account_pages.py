@@ -465,6 +465,25 @@ def test_what_a_key_used_of_its_limit_is_beside_the_form():
     assert "Of its $0.01 per day the key has used $0.0001." in page
 
 
+def test_a_key_whose_limit_is_zero_is_for_free_models_only_and_the_pages_say_so():
+    alice = factories.person()
+    _, offer = factories.server()
+    client = signed_in(alice)
+    assert "0: free models only" in text(client, "/account/keys/new")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=0)
+    frugal = factories.Person(alice.customer, key, row)
+    bookings.admit(frugal, offer, free=True)
+    with pytest.raises(AssertionError, match="spend_limit"):
+        bookings.admit(frugal, offer)
+    page = text(client, "/account")
+    assert "free models only" in page
+    assert "of $0.00" not in page
+    for action in ("edit", "rotate"):
+        page = text(client, f"/account/keys/{row.pk}/{action}")
+        assert "free models only" in page
+        assert "$0.00" not in page.partition("<main")[2]
+
+
 @pytest.mark.parametrize("what", ["revoked", "expired", "of the playground"])
 def test_a_key_that_is_over_or_the_playgrounds_is_not_edited(what: str):
     alice = factories.person()
