@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts import issuing
+from accounts import issuing, wording
 from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
@@ -27,7 +27,7 @@ KEY_LAST_DAY = dt.date(
 )  # the end of a day is the next one's midnight, and the calendar has an end
 
 
-class KeyForm(forms.Form):
+class KeyForm(wording.Form):
     """The keyword arguments of `issuing.issue`, without the customer.
 
     models_before: what the key was allowed already, which may have gone from the market.
@@ -122,7 +122,7 @@ class EditKeyForm(KeyForm):
         return super().clean_expires_at() if "expires_at" in self.changed_data else self.key.expires_at
 
 
-class RotateForm(forms.Form):
+class RotateForm(wording.Form):
     """For how long the old string of a key goes on working."""
 
     grace = forms.TypedChoiceField(
@@ -134,7 +134,7 @@ class RotateForm(forms.Form):
     )
 
 
-class DisputeForm(forms.Form):
+class DisputeForm(wording.Form):
     """The keyword arguments of `disputes.open_`, without the customer and the charge."""
 
     reason = forms.ChoiceField(label="What is wrong", choices=[("", "Choose one"), *Dispute.Reason.choices])
@@ -147,7 +147,7 @@ class DisputeForm(forms.Form):
     )
 
 
-class RequestsForm(forms.Form):
+class RequestsForm(wording.Form):
     """The filters of the log; empty ones filter nothing."""
 
     key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="any key")
@@ -162,7 +162,7 @@ class RequestsForm(forms.Form):
     def __init__(self, *args: Any, keys: QuerySet[ApiKey], **options: Any) -> None:
         """keys: the customer's own."""
         super().__init__(*args, **options)
-        self.fields["key"].queryset = keys  # type: ignore[attr-defined]  # a ModelChoiceField
+        self.fields["key"].queryset = keys
 
     def clean_id(self) -> uuid.UUID | None:
         text: str = self.cleaned_data["id"]

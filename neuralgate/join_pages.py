@@ -17,7 +17,7 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.views.decorators.cache import never_cache
 
-from accounts import emails
+from accounts import emails, wording
 from neuralgate import joining, signup
 
 TICKET, NEXT, EMAIL = "join_ticket", "join_next", "join_email"
@@ -27,11 +27,11 @@ CODE_OVER = (
 )
 
 
-class EmailForm(forms.Form):
+class EmailForm(wording.Form):
     email = forms.EmailField(label="E-mail", widget=forms.EmailInput(attrs={"autocomplete": "email"}))
 
 
-class CodeForm(forms.Form):
+class CodeForm(wording.Form):
     code = forms.CharField(
         label="Code",
         max_length=20,

@@ -9,6 +9,7 @@ from allauth.mfa.base.forms import ReauthenticateForm as CodeAgainForm
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from django.conf import settings
 
+from accounts import wording
 from neuralgate import addresses
 
 LABELS = {
@@ -27,10 +28,8 @@ NEW_PASSWORD = (
 )
 
 
-class InOurWords:
+class InOurWords(wording.InOurWords):
     """Mixed in before a form of allauth's."""
-
-    fields: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
