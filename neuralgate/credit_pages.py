@@ -6,7 +6,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing import balances, recharges, stripe_client, topups
@@ -34,10 +33,11 @@ def credit(request: HttpRequest, customer: Customer) -> HttpResponse:
     return _page(request, customer, buy=form)
 
 
-@require_POST
 @customers_only
 def automatic(request: HttpRequest, customer: Customer) -> HttpResponse:
     """Switch the automatic top-up on or off, and set its limits."""
+    if request.method != "POST":
+        return redirect("credit")
     form = RechargeForm(request.POST)
     if form.is_valid():
         try:

@@ -484,18 +484,38 @@ def test_a_key_whose_limit_is_zero_is_for_free_models_only_and_the_pages_say_so(
         assert "$0.00" not in page.partition("<main")[2]
 
 
-@pytest.mark.parametrize("what", ["revoked", "expired", "of the playground"])
-def test_a_key_that_is_over_or_the_playgrounds_is_not_edited(what: str):
+@pytest.mark.parametrize("action", ["edit", "rotate"])
+def test_a_key_of_the_playground_is_neither_edited_nor_rotated(action: str):
     alice = factories.person()
-    fields: dict[str, Any] = {
-        "revoked": {"revoked_at": timezone.now()},
-        "expired": {"expires_at": timezone.now()},
-        "of the playground": {"is_playground": True},
-    }[what]
-    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**fields)
-    path = f"/account/keys/{alice.api_key.pk}/edit"
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(is_playground=True)
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
     assert signed_in(alice).get(path).status_code == 404
-    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day"}).status_code == 404
+    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day", "grace": 0}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    ("action", "field", "words"),
+    [
+        ("edit", "revoked_at", "is revoked already"),
+        ("edit", "expires_at", "has expired"),
+        ("rotate", "revoked_at", "is revoked already"),
+        ("rotate", "expires_at", "has expired"),
+        ("revoke", "revoked_at", "is revoked already"),
+    ],
+)
+def test_a_key_that_is_over_since_another_tab_leads_back_to_the_account(
+    action: str, field: str, words: str, method: str
+):
+    alice = factories.person()
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**{field: timezone.now()})
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
+    given = {"name": "x", "spend_period": "day", "grace": 0} if method == "post" else None
+    answer = getattr(signed_in(alice), method)(path, given, follow=True)
+    assert answer.redirect_chain == [("/account", 302)]
+    assert f"The key “test” {words}." in answer.content.decode()
+    alice.api_key.refresh_from_db()
+    assert alice.api_key.name == "test"
 
 
 def test_a_key_that_is_revoked_meanwhile_is_not_amended():

@@ -69,6 +69,13 @@ def test_what_was_free_or_came_back_cannot_be_disputed():
     assert "Dispute this request" not in receipt(signed_in(alice), call)
 
 
+def test_the_address_of_a_disputes_form_leads_to_its_receipt():
+    alice, call, _ = served()
+    path = f"/account/requests/{call.id}/dispute"
+    assert signed_in(alice).get(path)["Location"] == f"/account/requests/{call.id}"
+    assert signed_in(factories.person("carol")).get(path).status_code == 404
+
+
 def test_carol_disputes_nothing_of_alices():
     _, call, _ = served()
     for carol in (factories.person("carol"), factories.hoster("carol")[0]):

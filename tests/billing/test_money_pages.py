@@ -180,4 +180,4 @@ def test_a_page_is_needed_to_move_money(alice: Person):
         "/hosters/payouts/stripe",
     ):
         assert strict.post(path).status_code == 403
-    assert signed_in(alice).get("/account/credit/automatic").status_code == 405
+    assert signed_in(alice).get("/account/credit/automatic")["Location"] == "/account/credit"
