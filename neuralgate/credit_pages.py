@@ -12,6 +12,7 @@ from billing import balances, recharges, stripe_client, topups
 from billing.models import Recharge
 from billing.topups import TopUpRefused
 from billing.visitors import customers_only
+from neuralgate import charts
 from neuralgate.money_forms import BuyForm, RechargeForm
 
 SHOWN_MAX = 50
@@ -68,9 +69,11 @@ def _page(
 ) -> HttpResponse:
     recharge = Recharge.objects.filter(customer=customer).first()
     wished = {name: getattr(recharge, name) for name in RechargeForm.base_fields} if recharge else None
+    balance = balances.of(customer)
     context = {
         "customer": customer,
-        "balance": balances.of(customer),
+        "balance": balance,
+        "parts": charts.of_balance(balance),
         "open": stripe_client.configured(),
         "operators": [address for _, address in settings.ADMINS],
         "amounts": AMOUNTS_USD,

@@ -605,3 +605,13 @@ def test_with_too_many_keys_the_playground_says_what_to_do(monkeypatch: pytest.M
     response = signed_in(factories.person()).post("/account/playground/key")
     assert response.status_code == 409
     assert "Revoke one" in response.json()["message"]
+
+
+def test_the_limits_say_whose_they_are_and_how_to_get_higher_ones():
+    alice = factories.person(tier="free")
+    page = text(signed_in(alice), "/account")
+    assert "These are the limits of the tier “free”, for all of your keys together." in page
+    assert "ask the operator for a higher tier" in page
+    unlimited = text(signed_in(factories.person(tier="internal")), "/account")
+    assert "The tier “internal” has no limits." in unlimited
+    assert "higher tier" not in unlimited

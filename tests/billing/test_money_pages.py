@@ -40,6 +40,16 @@ def test_without_keys_the_page_says_so_and_whom_to_ask(alice: Person, settings):
     assert bought.status_code == 200
 
 
+def test_the_credit_page_shows_what_the_balance_is_made_of(bob: Person):
+    """5 USD free, 80 earned; what is not bought explains the difference."""
+    page = text(signed_in(bob), "/account/credit")
+    for part, amount in (("Free credit", "$5.00"), ("Bought", "$0.00"), ("Earned", "$80.00")):
+        assert re.search(rf"{part}</dt><dd>{re.escape(amount)} ", page), part
+    assert "Reserved" in page
+    balance = re.compile(r'<dl class="stats">.*?</dl>', re.DOTALL)
+    assert balance.search(page)[0] == balance.search(text(signed_in(bob), "/account"))[0]
+
+
 def test_buying_leads_to_stripe_and_back_to_the_credit(stripe: FakeStripe, alice: Person):
     client = signed_in(alice)
     leave = client.post("/account/credit", {"amount_nanos": "19.99"}).content.decode()
