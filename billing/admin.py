@@ -26,6 +26,7 @@ from billing.models import (
     Transfer,
 )
 
+LAST_DAY = dt.date(2999, 12, 31)  # nothing is booked later, and the calendar's own last day has no next one
 Maturity._meta.verbose_name_plural = "maturities"  # shown here only, so it needs no migration
 
 
@@ -46,7 +47,7 @@ class PeriodForm(forms.Form):
         """start (included) and end (excluded)."""
         midnight = dt.time(tzinfo=dt.UTC)
         first, last = self.cleaned_data["first"], self.cleaned_data["last"]
-        end = dt.datetime.combine(last + dt.timedelta(days=1), midnight)
+        end = dt.datetime.combine(min(last, LAST_DAY) + dt.timedelta(days=1), midnight)
         return {"start": dt.datetime.combine(first, midnight), "end": end}
 
 

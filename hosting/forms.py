@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.forms.utils import ErrorDict
 
+from accounts import wording
 from hosting import addresses, connector, registration, terms
 from hosting.addresses import AddressRefused
 from hosting.models import PRICE_MAX, TOKENS_MAX
@@ -30,7 +31,7 @@ def _token(help_text: str) -> forms.CharField:
     )
 
 
-class TokenForm(forms.Form):
+class TokenForm(wording.Form):
     """The new token of a server; made by us when left empty."""
 
     server_token = _token("Leave it empty and we make one.")
@@ -43,7 +44,7 @@ class TokenForm(forms.Form):
             raise ValidationError(str(refusal)) from None
 
 
-class ServerForm(forms.Form):
+class ServerForm(wording.Form):
     """A server to register: the keyword arguments of `setups.begin`, without the customer."""
 
     name = forms.CharField(
@@ -73,7 +74,7 @@ class ServerForm(forms.Form):
             raise ValidationError(str(refusal)) from None
 
 
-class PriceForm(forms.Form):
+class PriceForm(wording.Form):
     price_in = _price("Input price")
     price_out = _price("Output price")
 

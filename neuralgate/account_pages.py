@@ -24,11 +24,7 @@ def overview(request: HttpRequest, customer: Customer) -> HttpResponse:
     context = {
         "customer": customer,
         "balance": balance,
-        "parts": charts.parts(
-            ("promotional", balance.promotional_nanos),
-            ("bought", balance.bought_nanos),
-            ("earned", balance.earned_nanos),
-        ),
+        "parts": charts.of_balance(balance),
         "standing": usage.standing(customer.pk),
         "use": usage_charts.of(customer, interval=asked.get("interval", ""), by=asked.get("by", "")),
         "intervals": usage_charts.INTERVALS,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from billing.balances import Balance
+
 GOOD, FAIR = 0.99, 0.9  # shares of a day's requests that were served
 
 
@@ -29,6 +31,15 @@ def parts(*amounts: tuple[str, int]) -> list[Part]:
             before += amount
             found.append(Part(name, x, max(before * WHOLE // total - x, 1)))
     return found
+
+
+def of_balance(balance: Balance) -> list[Part]:
+    """What there is to spend, by where it came from, in the order in which it is spent."""
+    return parts(
+        ("promotional", balance.promotional_nanos),
+        ("bought", balance.bought_nanos),
+        ("earned", balance.earned_nanos),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing import balances, recharges, stripe_client, topups
 from billing.models import Recharge
 from billing.topups import TopUpRefused
 from billing.visitors import customers_only
+from neuralgate import charts
 from neuralgate.money_forms import BuyForm, RechargeForm
 
 SHOWN_MAX = 50
@@ -34,10 +34,11 @@ def credit(request: HttpRequest, customer: Customer) -> HttpResponse:
     return _page(request, customer, buy=form)
 
 
-@require_POST
 @customers_only
 def automatic(request: HttpRequest, customer: Customer) -> HttpResponse:
     """Switch the automatic top-up on or off, and set its limits."""
+    if request.method != "POST":
+        return redirect("credit")
     form = RechargeForm(request.POST)
     if form.is_valid():
         try:
@@ -68,9 +69,11 @@ def _page(
 ) -> HttpResponse:
     recharge = Recharge.objects.filter(customer=customer).first()
     wished = {name: getattr(recharge, name) for name in RechargeForm.base_fields} if recharge else None
+    balance = balances.of(customer)
     context = {
         "customer": customer,
-        "balance": balances.of(customer),
+        "balance": balance,
+        "parts": charts.of_balance(balance),
         "open": stripe_client.configured(),
         "operators": [address for _, address in settings.ADMINS],
         "amounts": AMOUNTS_USD,

@@ -4,7 +4,6 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
 
 from accounts.models import Customer
 from billing import disputes
@@ -28,13 +27,14 @@ def listing(request: HttpRequest, customer: Customer) -> HttpResponse:
 
 
 @customers_only
-@require_POST
 def dispute(request: HttpRequest, customer: Customer, request_id: str) -> HttpResponse:
-    """Dispute one request; what is refused is said beside what was written."""
+    """Dispute one request; what is refused is said beside what was written. Who only looks is led to the receipt."""
     wanted = receipts.parse(request_id)
     found = receipts.of(customer, wanted) if wanted else None
     if found is None:
         raise Http404
+    if request.method != "POST":
+        return redirect("receipt", found.id)
     form = DisputeForm(request.POST)
     if form.is_valid():
         try:

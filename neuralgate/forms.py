@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from accounts import issuing
+from accounts import issuing, wording
 from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
@@ -22,9 +22,12 @@ from routing.history import Filter
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
+KEY_LAST_DAY = dt.date(
+    2999, 12, 31
+)  # the end of a day is the next one's midnight, and the calendar has an end
 
 
-class KeyForm(forms.Form):
+class KeyForm(wording.Form):
     """The keyword arguments of `issuing.issue`, without the customer.
 
     models_before: what the key was allowed already, which may have gone from the market.
@@ -48,7 +51,7 @@ class KeyForm(forms.Form):
         min_value=0,
         max_value=SPEND_LIMIT_USD_MAX,
         decimal_places=6,
-        help_text="Empty: your balance is the only limit.",
+        help_text="Empty: your balance is the only limit. 0: free models only.",
     )
     spend_period = forms.ChoiceField(
         label="Limit applies",
@@ -75,6 +78,10 @@ class KeyForm(forms.Form):
             return None
         if last_day < timezone.now().date():
             raise ValidationError("This day has passed. Choose today or a later one.")
+        if last_day > KEY_LAST_DAY:
+            raise ValidationError(
+                f"Choose a day before the year {KEY_LAST_DAY.year + 1}, or none: it then works until you revoke it."
+            )
         return dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=1)
 
     def clean_spend_limit_nanos(self) -> int | None:
@@ -115,7 +122,7 @@ class EditKeyForm(KeyForm):
         return super().clean_expires_at() if "expires_at" in self.changed_data else self.key.expires_at
 
 
-class RotateForm(forms.Form):
+class RotateForm(wording.Form):
     """For how long the old string of a key goes on working."""
 
     grace = forms.TypedChoiceField(
@@ -127,7 +134,7 @@ class RotateForm(forms.Form):
     )
 
 
-class DisputeForm(forms.Form):
+class DisputeForm(wording.Form):
     """The keyword arguments of `disputes.open_`, without the customer and the charge."""
 
     reason = forms.ChoiceField(label="What is wrong", choices=[("", "Choose one"), *Dispute.Reason.choices])
@@ -140,7 +147,7 @@ class DisputeForm(forms.Form):
     )
 
 
-class RequestsForm(forms.Form):
+class RequestsForm(wording.Form):
     """The filters of the log; empty ones filter nothing."""
 
     key = forms.ModelChoiceField(ApiKey.objects.none(), required=False, empty_label="any key")
@@ -155,7 +162,7 @@ class RequestsForm(forms.Form):
     def __init__(self, *args: Any, keys: QuerySet[ApiKey], **options: Any) -> None:
         """keys: the customer's own."""
         super().__init__(*args, **options)
-        self.fields["key"].queryset = keys  # type: ignore[attr-defined]  # a ModelChoiceField
+        self.fields["key"].queryset = keys
 
     def clean_id(self) -> uuid.UUID | None:
         text: str = self.cleaned_data["id"]

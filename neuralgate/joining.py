@@ -58,12 +58,12 @@ def redeem_code(ticket: str, code: str) -> str | None:
     asked = asked_with(ticket)
     if asked is None:
         return None
-    if not _try(ticket):
+    tried = _try(ticket)
+    if tried <= TRIES_MAX and hmac.compare_digest(asked.code.encode(), code.strip().encode()):
+        return _redeem(ticket, asked)
+    if tried >= TRIES_MAX:
         _forget(ticket, asked)
-        return None
-    if not hmac.compare_digest(asked.code.encode(), code.strip().encode()):
-        return None
-    return _redeem(ticket, asked)
+    return None
 
 
 def redeem_link(link: str) -> str | None:
@@ -83,9 +83,14 @@ def _forget(ticket: str, asked: Asked) -> bool:
     return cache.delete(_ticket(ticket))
 
 
-def _try(ticket: str) -> bool:
-    """Count one try; a row for each, because `add` is atomic and `incr` of a database's cache is not."""
-    return any(cache.add(f"{_ticket(ticket)}:{number}", 1, VALID_S) for number in range(TRIES_MAX))
+def _try(ticket: str) -> int:
+    """The number of this try, from 1; TRIES_MAX + 1 for all that come too late.
+
+    A row for each, because `add` is atomic and `incr` of a database's cache is not.
+    """
+    numbers = range(1, TRIES_MAX + 1)
+    mine = (number for number in numbers if cache.add(f"{_ticket(ticket)}:{number}", 1, VALID_S))
+    return next(mine, TRIES_MAX + 1)
 
 
 def _ticket(ticket: str) -> str:

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import issuing, once
 from accounts.issuing import KeyRefused
-from accounts.models import Customer
+from accounts.models import ApiKey, Customer
 from accounts.once import AlreadySent
 from billing import spending
 from billing.visitors import customers_only
@@ -37,7 +37,9 @@ def new(request: HttpRequest, customer: Customer) -> HttpResponse:
 @customers_only
 def edit(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
     """What a key is called and may do; it acts on the next request."""
-    row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
+    row = _in_use(request, customer, key_id)
+    if row is None:
+        return redirect("account")
     form = EditKeyForm(request.POST if request.method == "POST" else None, key=row)
     if request.method == "POST" and form.is_valid():
         try:
@@ -56,7 +58,9 @@ def edit(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
 @customers_only
 def rotate(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
     """Ask for how long the old string may live, and once: the new one."""
-    row = get_object_or_404(issuing.in_use(customer).filter(is_playground=False), pk=key_id)
+    row = _in_use(request, customer, key_id)
+    if row is None:
+        return redirect("account")
     form = RotateForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         grace = form.cleaned_data["grace"]
@@ -94,9 +98,22 @@ def end_grace(request: HttpRequest, customer: Customer, key_id: int) -> HttpResp
 @customers_only
 def revoke(request: HttpRequest, customer: Customer, key_id: int) -> HttpResponse:
     """Ask first; there is no way back."""
-    key = get_object_or_404(customer.api_keys.filter(revoked_at=None), pk=key_id)
+    key = get_object_or_404(customer.api_keys, pk=key_id)
+    if key.revoked_at:
+        messages.info(request, f"The key “{key.name}” is revoked already.")
+        return redirect("account")
     if request.method == "POST":
         issuing.revoke(key)
         messages.success(request, f"The key “{key.name}” is revoked.")
         return redirect("account")
     return render(request, "accounts/key_revoke.html", {"key": key})
+
+
+def _in_use(request: HttpRequest, customer: Customer, key_id: int) -> ApiKey | None:
+    """A key of the customer's own; None when it is over (since another tab, say), and the next page says so."""
+    row = get_object_or_404(customer.api_keys.filter(is_playground=False), pk=key_id)
+    if issuing.in_use(customer).filter(pk=key_id).exists():
+        return row
+    why = "is revoked already" if row.revoked_at else "has expired"
+    messages.info(request, f"The key “{row.name}” {why}.")
+    return None

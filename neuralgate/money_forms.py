@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 
+from accounts import wording
 from billing import money
 from billing.models import PayoutDestination
 from billing.payouts import DESTINATION_CHARS_MAX
@@ -26,11 +27,11 @@ class UsdField(forms.DecimalField):
         return None if amount_usd is None else money.nanos(amount_usd)
 
 
-class BuyForm(forms.Form):
+class BuyForm(wording.Form):
     amount_nanos = UsdField(label="Amount in USD")
 
 
-class RechargeForm(forms.Form):
+class RechargeForm(wording.Form):
     """The keyword arguments of `recharges.wish`, without the customer."""
 
     enabled = forms.BooleanField(label="Top up by itself, with the card I pay with", required=False)
@@ -41,7 +42,7 @@ class RechargeForm(forms.Form):
     )
 
 
-class PayoutForm(forms.Form):
+class PayoutForm(wording.Form):
     """The keyword arguments of `payouts.ask`, without the customer."""
 
     once = forms.UUIDField(widget=forms.HiddenInput, initial=uuid.uuid4)
@@ -67,7 +68,7 @@ class PayoutForm(forms.Form):
             ]
 
 
-class WebhookForm(forms.Form):
+class WebhookForm(wording.Form):
     url = forms.URLField(
         label="Address",
         max_length=500,

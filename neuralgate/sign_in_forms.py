@@ -3,10 +3,14 @@
 from typing import Any
 
 from allauth.account import forms
+from allauth.account.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.base.forms import ReauthenticateForm as CodeAgainForm
 from allauth.mfa.totp.forms import ActivateTOTPForm
 from django.conf import settings
+
+from accounts import wording
+from neuralgate import addresses
 
 LABELS = {
     "login": "E-mail",
@@ -24,10 +28,8 @@ NEW_PASSWORD = (
 )
 
 
-class InOurWords:
+class InOurWords(wording.InOurWords):
     """Mixed in before a form of allauth's."""
-
-    fields: dict[str, Any]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +53,15 @@ class Login(InOurWords, forms.LoginForm):
 
 
 class AddEmail(InOurWords, forms.AddEmailForm):
-    pass
+    def clean_email(self) -> str:
+        """With a mail server anybody's is taken, and only who reads its mail can confirm it: nothing is told.
+
+        Without one an address counts at once, so that another account's has to be refused.
+        """
+        email: str = super().clean_email()
+        if not settings.EMAIL_HOST and addresses.has_another(email, self.user):
+            raise get_adapter().validation_error("address_refused")
+        return email
 
 
 class ChangePassword(InOurWords, forms.ChangePasswordForm):

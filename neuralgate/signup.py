@@ -5,7 +5,8 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
 from django.conf import settings
-from django.db import transaction
+from django.contrib import messages
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from accounts.models import User
@@ -17,6 +18,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "account_inactive": "This account is switched off.",
+        "address_refused": "This address cannot be added here. Choose another one, or ask the operator.",
         "cannot_remove_primary_email": "This is your main address. Make another one the main one first.",
         "duplicate_email": "This address is yours already.",
         "email_password_mismatch": "E-mail and password do not fit together.",
@@ -35,6 +37,21 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             ledger.open_customer(user=user)
         return user
+
+    def can_delete_email(self, email_address: EmailAddress) -> bool:
+        """Not the one in the user's own row either: another would have to take its place there."""
+        is_users = email_address.user.email == email_address.email
+        return not is_users and bool(super().can_delete_email(email_address))
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """A first address becomes the main one, which fails when it is another account's."""
+        try:
+            with transaction.atomic():
+                return bool(super().confirm_email(request, email_address))
+        except IntegrityError:
+            told = {"email": email_address.email}
+            self.add_message(request, messages.ERROR, "account/messages/email_confirmation_failed.txt", told)
+            return False
 
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         """Wrong passwords for a login are counted for each address of the network apart."""

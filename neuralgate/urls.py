@@ -11,6 +11,7 @@ from neuralgate import (
     account_pages,
     credit_pages,
     dispute_pages,
+    email_pages,
     join_pages,
     key_pages,
     manual_pages,
@@ -76,6 +77,8 @@ urlpatterns = [
     path("admin", RedirectView.as_view(url="/admin/")),
     path("admin/", admin.site.urls),
     path("accounts/2fa/totp/activate/", second_factor.Activate.as_view()),  # allauth's, and it counts at once
+    path("accounts/email/", email_pages.Addresses.as_view()),  # allauth's, with our rule for the main one
+    path("accounts/login/code/confirm/", join_pages.ConfirmCode.as_view()),  # allauth's, with our words
     path("accounts/", include("allauth.urls")),
     # ---------------------------------------------------------------------- the API
     path("v1/openapi.json", SpectacularJSONAPIView.as_view(**PUBLIC), name="openapi"),

@@ -130,6 +130,13 @@ class Standing:
     limit_tokens_per_minute: int | None = None
 
     @property
+    def is_limited(self) -> bool:
+        return any(
+            limit is not None
+            for limit in (self.limit_per_minute, self.limit_tokens_per_minute, self.limit_per_day)
+        )
+
+    @property
     def remaining_this_minute(self) -> int | None:
         return _remaining(self.limit_per_minute, self.requests_this_minute)
 

@@ -102,9 +102,9 @@ def test_the_log_keeps_what_the_filters_say():
     assert str(failed.id) in page
     assert str(call.id) not in page
     assert "Nothing agrees" in text(client, "/account/requests?until=2021-01-01")
-    assert "Select a valid choice" in text(client, "/account/requests?outcome=nonsense")
+    assert "Choose one from the list" in text(client, "/account/requests?outcome=nonsense")
     strangers = factories.person("carol").api_key
-    assert "Select a valid choice" in text(client, f"/account/requests?key={strangers.pk}")
+    assert "Choose one from the list" in text(client, f"/account/requests?key={strangers.pk}")
 
 
 @pytest.mark.parametrize("form", ["{}", "req_{hex}", "chatcmpl-{hex}"])
@@ -404,7 +404,7 @@ def test_a_rotation_without_grace_ends_the_old_string_at_once():
     assert "refused from now on" in page
     assert Client().get("/v1/usage", headers=alice.headers).status_code == 401
     assert (
-        "Select a valid choice"
+        "Choose one from the list"
         in client.post(f"/account/keys/{alice.api_key.pk}/rotate", {"grace": "9"}).content.decode()
     )
 
@@ -440,7 +440,7 @@ def test_what_an_edited_key_may_not_be_is_said_and_changes_nothing():
         {"name": "website", "spend_period": "day", "expires_at": "2020-01-01", "spend_limit_nanos": "-1"},
     )
     assert "This day has passed" in page.content.decode()
-    assert "greater than or equal to 0" in page.content.decode()
+    assert "at least 0" in page.content.decode()
     alice.api_key.refresh_from_db()
     assert alice.api_key.name == "test"
 
@@ -465,18 +465,57 @@ def test_what_a_key_used_of_its_limit_is_beside_the_form():
     assert "Of its $0.01 per day the key has used $0.0001." in page
 
 
-@pytest.mark.parametrize("what", ["revoked", "expired", "of the playground"])
-def test_a_key_that_is_over_or_the_playgrounds_is_not_edited(what: str):
+def test_a_key_whose_limit_is_zero_is_for_free_models_only_and_the_pages_say_so():
     alice = factories.person()
-    fields: dict[str, Any] = {
-        "revoked": {"revoked_at": timezone.now()},
-        "expired": {"expires_at": timezone.now()},
-        "of the playground": {"is_playground": True},
-    }[what]
-    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**fields)
-    path = f"/account/keys/{alice.api_key.pk}/edit"
+    _, offer = factories.server()
+    client = signed_in(alice)
+    assert "0: free models only" in text(client, "/account/keys/new")
+    key, row = factories.new_key(alice.customer, spend_limit_nanos=0)
+    frugal = factories.Person(alice.customer, key, row)
+    bookings.admit(frugal, offer, free=True)
+    with pytest.raises(AssertionError, match="spend_limit"):
+        bookings.admit(frugal, offer)
+    page = text(client, "/account")
+    assert "free models only" in page
+    assert "of $0.00" not in page
+    for action in ("edit", "rotate"):
+        page = text(client, f"/account/keys/{row.pk}/{action}")
+        assert "free models only" in page
+        assert "$0.00" not in page.partition("<main")[2]
+
+
+@pytest.mark.parametrize("action", ["edit", "rotate"])
+def test_a_key_of_the_playground_is_neither_edited_nor_rotated(action: str):
+    alice = factories.person()
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(is_playground=True)
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
     assert signed_in(alice).get(path).status_code == 404
-    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day"}).status_code == 404
+    assert signed_in(alice).post(path, {"name": "x", "spend_period": "day", "grace": 0}).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize(
+    ("action", "field", "words"),
+    [
+        ("edit", "revoked_at", "is revoked already"),
+        ("edit", "expires_at", "has expired"),
+        ("rotate", "revoked_at", "is revoked already"),
+        ("rotate", "expires_at", "has expired"),
+        ("revoke", "revoked_at", "is revoked already"),
+    ],
+)
+def test_a_key_that_is_over_since_another_tab_leads_back_to_the_account(
+    action: str, field: str, words: str, method: str
+):
+    alice = factories.person()
+    type(alice.api_key).objects.filter(pk=alice.api_key.pk).update(**{field: timezone.now()})
+    path = f"/account/keys/{alice.api_key.pk}/{action}"
+    given = {"name": "x", "spend_period": "day", "grace": 0} if method == "post" else None
+    answer = getattr(signed_in(alice), method)(path, given, follow=True)
+    assert answer.redirect_chain == [("/account", 302)]
+    assert f"The key “test” {words}." in answer.content.decode()
+    alice.api_key.refresh_from_db()
+    assert alice.api_key.name == "test"
 
 
 def test_a_key_that_is_revoked_meanwhile_is_not_amended():
@@ -566,3 +605,13 @@ def test_with_too_many_keys_the_playground_says_what_to_do(monkeypatch: pytest.M
     response = signed_in(factories.person()).post("/account/playground/key")
     assert response.status_code == 409
     assert "Revoke one" in response.json()["message"]
+
+
+def test_the_limits_say_whose_they_are_and_how_to_get_higher_ones():
+    alice = factories.person(tier="free")
+    page = text(signed_in(alice), "/account")
+    assert "These are the limits of the tier “free”, for all of your keys together." in page
+    assert "ask the operator for a higher tier" in page
+    unlimited = text(signed_in(factories.person(tier="internal")), "/account")
+    assert "The tier “internal” has no limits." in unlimited
+    assert "higher tier" not in unlimited

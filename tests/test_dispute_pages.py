@@ -46,7 +46,7 @@ def test_what_is_refused_keeps_what_was_written(travel: Callable[[dt.timedelta],
     client = signed_in(alice)
     path = f"/account/requests/{call.id}/dispute"
     page = client.post(path, {"reason": "", "detail": "Kept."}).content.decode()
-    assert "This field is required" in page
+    assert "Choose one from the list" in page
     assert "Kept." in page
     travel(dt.timedelta(hours=25))
     assert "Dispute this request" not in receipt(client, call)
@@ -67,6 +67,13 @@ def test_what_was_free_or_came_back_cannot_be_disputed():
     alice, call, _ = served()
     assert ledger.reverse(reversals=[Reversal(call.id)], reason="test")
     assert "Dispute this request" not in receipt(signed_in(alice), call)
+
+
+def test_the_address_of_a_disputes_form_leads_to_its_receipt():
+    alice, call, _ = served()
+    path = f"/account/requests/{call.id}/dispute"
+    assert signed_in(alice).get(path)["Location"] == f"/account/requests/{call.id}"
+    assert signed_in(factories.person("carol")).get(path).status_code == 404
 
 
 def test_carol_disputes_nothing_of_alices():

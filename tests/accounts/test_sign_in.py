@@ -306,6 +306,28 @@ def test_a_known_address_cannot_be_told_from_an_unknown_one(ask: Callable[[str],
     assert slow < 2 * quick + 0.02, {known: statistics.median(found) for known, found in times.items()}
 
 
+def test_a_code_for_signing_in_that_is_used_up_is_said_to_be_whoever_asked_for_it():
+    pages = []
+    with override_settings(ACCOUNT_EMAIL_VERIFICATION="mandatory"):
+        for email in (resident().email, f"{factories.unique('dora')}@example.org"):
+            client = Client()
+            client.post("/accounts/login/code/", {"email": email})
+            for _ in range(3):
+                answer = client.post("/accounts/login/code/confirm/", {"code": "000000"}, follow=True)
+            pages.append(_seen(answer, email))
+    assert "This code no longer works" in str(pages[0])
+    assert "Send me a code" in str(pages[0])
+    assert pages[0] == pages[1]
+
+
+def test_a_code_for_signing_in_that_is_too_old_is_said_to_be():
+    client = Client()
+    client.post("/accounts/login/code/", {"email": resident().email})
+    with override_settings(ACCOUNT_LOGIN_BY_CODE_TIMEOUT=-1):
+        late = client.post("/accounts/login/code/confirm/", {"code": "000000"}, follow=True)
+    assert "This code no longer works" in late.content.decode()
+
+
 def _seen(answer, email: str) -> tuple[object, ...]:
     """All that a browser is told, less what differs each time."""
     page = TOKEN.sub("", answer.content.decode()).replace(email, "…")

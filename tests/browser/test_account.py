@@ -1,13 +1,17 @@
 """The customer's journey in a real browser: sign up, key, playground, receipt, use; rotation; without scripts."""
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
 from playwright.sync_api import Locator, Page, expect
 
+from accounts import issuing
 from tests import factories, fakes
 from tests.browser.test_pages import fits, sign_up, with_history
 from tests.gateway import RunningGateway
@@ -215,3 +219,30 @@ def test_the_customers_pages_fit_their_screens(
         if width == 1440:
             found = Axe().run(page).response["violations"]
             assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in found] == [], path
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_the_keys_are_short_rows_on_a_desk_and_readable_cards_on_a_phone(open_page: OpenPage, width: int):
+    page = open_page(viewport={"width": width, "height": 900})
+    customer = factories.Customer.objects.get(user__email=sign_up(page, "many-keys"))
+    soon = timezone.now() + dt.timedelta(days=9)
+    models = ["m" * 190, *(f"vendor/model-{number}" for number in range(20))]
+    limited: dict[str, Any] = {"spend_limit_nanos": 1_000_000 * 10**9, "allowed_models": models}
+    used = timezone.now() - dt.timedelta(days=3, hours=4)
+    for name in ("x" * 80, "The website of the department of marketing, its search and its checkout page"):
+        issuing.issue(customer=customer, name=name, expires_at=soon, **limited)
+    customer.api_keys.update(last_used_at=used)
+    page.goto("/account")
+    rows = page.locator("#keys tbody tr")
+    expect(rows).to_have_count(2)
+    heights = [rows.nth(row).bounding_box()["height"] for row in range(2)]  # type: ignore[index]  # it is seen
+    lines = 19 * 1.5  # pixels, generously: a line with the row's padding spread over three
+    assert max(heights) <= (3.5 if width == 1440 else 18) * lines, heights
+    assert page.eval_on_selector("#keys .scroll", "one => one.scrollWidth <= one.clientWidth")
+    cells = page.locator("#keys tbody tr > *").all()
+    assert not [cell for cell in cells if cell.evaluate("one => one.scrollWidth > one.clientWidth")]
+    for row in range(2):
+        actions = rows.nth(row).locator(".buttons .button")
+        expect(actions).to_have_count(3)
+        tops = {round(actions.nth(action).bounding_box()["y"]) for action in range(3)}  # type: ignore[index]
+        assert len(tops) == 1, "Edit, Rotate and Revoke stand side by side"

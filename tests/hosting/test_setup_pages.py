@@ -127,8 +127,8 @@ def test_every_step_asks_few_questions(fake: fakes.FakeServer):
     [
         ({"base_url": "ftp://gpu.example.org"}, "errorlist"),
         ({"base_url": "https://169.254.169.254"}, "not a public one"),
-        ({"slots": 0}, "greater than or equal to 1"),
-        ({"name": ""}, "This field is required"),
+        ({"slots": 0}, "too little: at least 1"),
+        ({"name": ""}, "Fill this in"),
     ],
 )
 def test_nothing_begins_from_nonsense_and_what_was_typed_stays(fields: dict[str, object], words: str):
@@ -274,11 +274,11 @@ def test_what_a_server_lists_is_read_with_care(body: bytes, found: tuple[Found, 
     ("fields", "words"),
     [
         ({"models-0-offer": ""}, "Tick at least one model"),
-        ({"models-0-price_in": ""}, "This field is required"),
-        ({"models-0-price_in": -1}, "greater than or equal to 0"),
-        ({"models-0-price_out": 10**12}, "less than or equal to"),
+        ({"models-0-price_in": ""}, "Fill this in"),
+        ({"models-0-price_in": -1}, "too little: at least 0"),
+        ({"models-0-price_out": 10**12}, "too much: at most"),
         ({"models-0-model_id": "auto"}, "cannot be the id of a model"),
-        ({"models-0-context_window": 0}, "greater than or equal to 1"),
+        ({"models-0-context_window": 0}, "too little: at least 1"),
     ],
 )
 def test_nonsense_of_models_is_refused_and_what_was_typed_stays(

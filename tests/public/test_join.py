@@ -88,12 +88,30 @@ def test_five_wrong_codes_end_it(email: str):
     client = Client()
     code, link = ask(client, email)
     wrong = f"{(int(code) + 1) % 10**6:06}"
-    for _ in range(joining.TRIES_MAX):
+    for _ in range(joining.TRIES_MAX - 1):
         assert "That is not the code" in client.post("/join/code", {"code": wrong}).content.decode()
+    ended = client.post("/join/code", {"code": wrong}, follow=True).content.decode()
+    assert "This code no longer works" in ended
+    assert "Send me a code" in ended
+    assert f'value="{email}"' in ended
     client.post("/join/code", {"code": code})
     assert not is_in(client)
     assert Client().post(link).status_code == 404
     assert client.get("/join/code")["Location"] == "/join"
+
+
+def test_a_code_that_is_too_old_is_said_to_be_and_the_next_one_leads_on(email: str):
+    client = Client()
+    code, _ = ask(client, email, next="/account/keys/new")
+    cache.clear()  # as after fifteen minutes
+    late = client.post("/join/code", {"code": code}, follow=True)
+    page = late.content.decode()
+    assert "This code no longer works" in page
+    assert late.redirect_chain[-1][0] == "/join?next=%2Faccount%2Fkeys%2Fnew"
+    assert 'name="next" value="/account/keys/new"' in page
+    assert "no longer works" not in client.get("/join/code", follow=True).content.decode(), "said once"
+    code, _ = ask(client, email, next="/account/keys/new")
+    assert client.post("/join/code", {"code": code})["Location"] == "/account/keys/new"
 
 
 def test_known_and_unknown_addresses_get_the_same_answer(email: str):
