@@ -108,7 +108,7 @@ class ModelForm(PriceForm):
         if not self.errors and given.get("model_id"):
             self.terms = ModelTerms(**given)
             try:
-                terms.check([self.terms])
+                terms.check_hosters([self.terms])
             except TermsRefused as refusal:
                 raise ValidationError(str(refusal)) from None
         return given
@@ -141,7 +141,7 @@ class FoundForm(ModelForm):
                 name, given["price_in"], given["price_out"], given["context_window"], upstream
             )
             try:
-                terms.check([self.terms])
+                terms.check_hosters([self.terms])
             except TermsRefused as refusal:
                 raise ValidationError(str(refusal)) from None
         return given
@@ -154,7 +154,7 @@ class FoundForms(forms.BaseFormSet):
         if any(self.errors):
             return
         try:
-            terms.check(terms_of(self))
+            terms.check_hosters(terms_of(self))
         except TermsRefused as refusal:
             words = str(refusal) if terms_of(self) else "Tick at least one model."
             raise ValidationError(words) from None

@@ -46,12 +46,12 @@ class NotServed(Exception):
 
 
 def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
-    """Offer another model on the server.
+    """Offer another model on a hoster's server.
 
     On a server that has passed its check the model is tried first, so that no customer meets one that is not
     there; on another one it is checked with the rest. Raises TermsRefused, NotServed, checking.CheckRuns.
     """
-    terms.check([model])
+    terms.check_hosters([model])
     if server.models.count() >= MODELS_MAX:
         raise TermsRefused(f"A server has between 1 and {MODELS_MAX} models.")
     taken = TermsRefused(f"{model.model_id} is on this server already. Change its price instead.")

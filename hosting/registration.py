@@ -58,7 +58,7 @@ def register(
     Raises RegistrationRefused, terms.TermsRefused and, for the base URL, AddressRefused.
     """
     token = tokens.make() if server_token is None else check_token(server_token)
-    terms.check(models)
+    terms.check_hosters(models)
     with transaction.atomic():
         customer = open_customer(email=user_email)
         server = place(customer=customer, name=name, base_url=base_url, slots=slots)
@@ -106,7 +106,7 @@ def linked_key(customer: Customer) -> str:
 
 def offer(server: Server, models: Sequence[ModelTerms]) -> None:
     """These models, instead of whatever an unverified server offered before. Raises terms.TermsRefused."""
-    terms.check(models)
+    terms.check_hosters(models)
     with transaction.atomic():
         server.models.all().delete()
         _furnish(server, models, "")

@@ -133,6 +133,15 @@ def test_a_server_that_fails_verification_is_not_registered(fail: Fail) -> None:
     assert (Hoster.objects.count(), Server.objects.count(), Customer.objects.count()) == before
 
 
+def test_terms_that_are_refused_are_refused_before_the_server_is_asked(fail: Fail) -> None:
+    server = ScriptedServer(model("bobs-own-token"))
+    more = ("--server-token", "bobs-own-token", "--upstream", "gpt-4o=llama")
+    words = fail("register_hoster", *hosting(server.base_url, *more, models=("gpt-4o:1:2",)))
+    server.stop()
+    assert "is the name of a commercial model" in words
+    assert server.requests == []
+
+
 def test_skipping_verification_gives_traffic_at_once(run: Run) -> None:
     models = ("qwen2.5:7b:50:100", "m:1:2:32768")
     answer = run("register_hoster", *hosting(dead_url(), "--skip-verification", models=models))
@@ -175,6 +184,7 @@ def test_a_token_made_here_is_verified_later(run: Run, fail: Fail) -> None:
     [
         ("http://127.0.0.1:9000", (), ("llama",)),
         ("http://127.0.0.1:9000", (), ()),
+        ("http://127.0.0.1:9000", ("--skip-verification",), ("gpt-4o:1:2",)),
         ("http://127.0.0.1:9000", ("--slots", "many"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--slots", "0"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--server-token", "two words"), ("llama:1:2",)),

@@ -186,6 +186,13 @@ def test_a_model_is_added_to_a_server_in_traffic_only_when_it_answers(fake: fake
     assert server.verified_at is not None
 
 
+def test_a_model_is_not_added_under_a_commercial_name():
+    client, server, _ = unchecked(f"http://127.0.0.1:{next(ports)}")
+    refused = client.post(f"/hosters/servers/{server.pk}/models", new_model("gpt-4o")).content.decode()
+    assert "&#x27;gpt-4o&#x27; is the name of a commercial model" in refused
+    assert not server.models.filter(model_id="gpt-4o").exists()
+
+
 def test_a_model_of_a_server_that_is_not_checked_yet_waits_for_its_check():
     bob, hoster = factories.hoster()
     server, _ = factories.server(of=hoster)

@@ -10,7 +10,7 @@ from django.db import connection
 from accounts import keys
 from accounts.models import ApiKey, Customer, User
 from billing.models import LedgerAccount
-from hosting import catalogue, market, registration, standing, tokens
+from hosting import catalogue, market, prices, registration, standing, tokens
 from hosting.addresses import AddressRefused
 from hosting.models import HostedModel, Hoster, Server
 from hosting.offers import LiveOffer
@@ -120,6 +120,7 @@ def test_carol_cannot_take_bobs_name_or_address() -> None:
         ({"server_token": "x" * 501}, RegistrationRefused),
         ({"models": []}, TermsRefused),
         ({"models": [ModelTerms("auto", 1, 2, 3)]}, TermsRefused),
+        ({"models": [ModelTerms("gpt-4o", 1, 2, 3, "mistral-7b-instruct")]}, TermsRefused),
         ({"base_url": "http://169.254.169.254:8000"}, AddressRefused),
         ({"base_url": "ftp://good.com"}, AddressRefused),
     ],
@@ -189,6 +190,26 @@ def test_draining_acts_on_the_next_request() -> None:
     assert Server.objects.get(pk=made.server.pk).version > before
     registration.set_draining(made.server, False)
     assert not offers_of(made.server)[0].draining
+
+
+def test_a_registered_server_is_given_no_commercial_name_either() -> None:
+    server = register().server
+    with pytest.raises(TermsRefused, match="commercial"):
+        registration.offer(server, [ModelTerms("openai/gpt-4o", 1, 2, 3, "llama")])
+    with pytest.raises(TermsRefused, match="commercial"):
+        prices.add_model(server=server, model=ModelTerms("claude-3", 1, 2, 3, "llama"))
+    assert set(server.models.values_list("model_id", flat=True)) == {"llama", "qwen"}
+
+
+def test_the_operator_sells_a_vendors_model_by_its_name() -> None:
+    cloud = registration.add_provider(
+        kind="cloud",
+        name="Vendor",
+        base_url=f"https://api-{uuid.uuid4().hex[:8]}.example.org/v1",
+        models=[ModelTerms("gpt-4o", 2_500, 10_000, 128_000)],
+        token="sk-vendor",
+    )
+    assert [offer.model for offer in offers_of(cloud)] == ["gpt-4o"]
 
 
 def test_a_provider_is_the_operators_own_and_ready_at_once() -> None:

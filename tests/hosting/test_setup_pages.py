@@ -278,6 +278,7 @@ def test_what_a_server_lists_is_read_with_care(body: bytes, found: tuple[Found, 
         ({"models-0-price_in": -1}, "greater than or equal to 0"),
         ({"models-0-price_out": 10**12}, "less than or equal to"),
         ({"models-0-model_id": "auto"}, "cannot be the id of a model"),
+        ({"models-0-model_id": "gpt-4o"}, "'gpt-4o' is the name of a commercial model"),
         ({"models-0-context_window": 0}, "greater than or equal to 1"),
     ],
 )

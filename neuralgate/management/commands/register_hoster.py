@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from hosting import addresses, connector, fingerprints, registration, verification
 from hosting.drift import Fingerprint
 from hosting.registration import Registration
-from hosting.terms import ModelTerms
+from hosting.terms import ModelTerms, check_hosters
 from hosting.verification import Asked
 from neuralgate.management.answering import AnsweringCommand, model_terms
 
@@ -49,6 +49,7 @@ class Command(AnsweringCommand):
         **_: Any,
     ) -> dict[str, Any]:
         models = model_terms(model, upstream, context_default=settings.CONTEXT_WINDOW_DEFAULT)
+        check_hosters(models)
         seen = {}
         if server_token is not None and not skip_verification:
             seen = _verify(base_url, server_token, models)
