@@ -26,19 +26,25 @@ def _price(label: str, help_text: str = "") -> forms.IntegerField:
 def _token(help_text: str) -> forms.CharField:
     widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
     return forms.CharField(
-        label="Token of your own", required=False, max_length=500, widget=widget, help_text=help_text
+        label="Token of your own",
+        required=False,
+        max_length=registration.TOKEN_CHARS_MAX,
+        widget=widget,
+        help_text=help_text,
     )
 
 
 class TokenForm(forms.Form):
     """The new token of a server; made by us when left empty."""
 
-    server_token = _token("Leave it empty and we make one.")
+    server_token = _token(
+        f"At least {registration.TOKEN_CHARS_MIN} characters, without spaces. Leave it empty and we make one."
+    )
 
     def clean_server_token(self) -> str | None:
         token = self.cleaned_data["server_token"]
         try:
-            return registration.check_token(token) if token else None
+            return registration.check_hosters_token(token) if token else None
         except RegistrationRefused as refusal:
             raise ValidationError(str(refusal)) from None
 

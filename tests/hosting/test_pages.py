@@ -91,11 +91,24 @@ def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
     assert "never the old one" in page_of(client, path)
     token = shown(client.post(path).content.decode(), "token")
     server.refresh_from_db()
-    assert tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token"
+    assert (
+        tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token-of-tests"
+    )
     assert server.token_version == 2
     assert token not in page_of(client, path)
     assert "waiting for your server" in page_of(client, "/hosters/portal")
     assert "start it with the new token" in page_of(client, f"/hosters/servers/{server.pk}")
+
+
+def test_a_new_token_of_ones_own_is_long_enough():
+    client, server, _ = unchecked(f"http://127.0.0.1:{next(ports)}")
+    path = f"/hosters/servers/{server.pk}/token"
+    assert "At least 16 characters" in page_of(client, path)
+    assert "needs 16 to 500 ASCII characters" in client.post(path, {"server_token": "x"}).content.decode()
+    server.refresh_from_db()
+    assert server.token_version == 1
+    page = client.post(path, {"server_token": "bobs-own-good-token"}).content.decode()
+    assert shown(page, "token") == "bobs-own-good-token"
 
 
 def test_a_server_drains_and_comes_back():

@@ -166,7 +166,7 @@ def test_one_address_asked_for_by_many_at_once_goes_to_one() -> None:
 
 
 def test_a_rotated_token_replaces_the_old_one_and_raises_both_versions() -> None:
-    made = register(server_token="bobs-own-token")
+    made = register(server_token="bobs-own-good-token")
     registration.mark_verified(made.server)
     before = Server.objects.get(pk=made.server.pk)
     token = registration.rotate_token(made.server)
@@ -175,10 +175,25 @@ def test_a_rotated_token_replaces_the_old_one_and_raises_both_versions() -> None
     assert [offer.token for offer in offers_of(after)] == [token, token]
     assert after.token_version == before.token_version + 1
     assert after.version > before.version
-    assert registration.rotate_token(made.server, "another") == "another"
-    assert offers_of(after)[0].token == "another"
-    with pytest.raises(RegistrationRefused):
-        registration.rotate_token(made.server, "not a header\n")
+    assert registration.rotate_token(made.server, "another-good-token") == "another-good-token"
+    assert offers_of(after)[0].token == "another-good-token"
+    for refused in ("not a header of any kind\n", "x" * 15):
+        with pytest.raises(RegistrationRefused):
+            registration.rotate_token(made.server, refused)
+    assert offers_of(after)[0].token == "another-good-token"
+
+
+def test_a_token_that_can_be_guessed_is_no_lock_and_what_is_needed_is_told() -> None:
+    with pytest.raises(RegistrationRefused, match="needs 16 to 500 ASCII characters"):
+        register(server_token="x" * 15)
+    assert register(server_token="x" * 16).server_token == "x" * 16
+
+
+def test_a_provider_of_the_operators_has_whatever_token_it_has() -> None:
+    base_url = f"http://10.0.0.1:{next(ports)}/v1"
+    local = registration.add_provider(kind="local", name="Ours", base_url=base_url, models=MODELS, token="x")
+    assert offers_of(local)[0].token == "x"
+    assert registration.rotate_token(local, "y") == "y"
 
 
 def test_draining_acts_on_the_next_request() -> None:

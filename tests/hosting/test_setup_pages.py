@@ -166,11 +166,14 @@ def test_a_token_of_ones_own_is_kept_and_shown():
     refused = client.post(at(draft, "token"), {"server_token": "two words"}).content.decode()
     assert "no spaces" in refused
     assert 'value="two words"' in refused
-    page = client.post(at(draft, "token"), {"server_token": "my-own-token"}).content.decode()
-    assert shown(page, "token") == "my-own-token"
+    refused = client.post(at(draft, "token"), {"server_token": "x"}).content.decode()
+    assert "needs 16 to 500 ASCII characters" in refused
+    assert "At least 16 characters" in refused
+    page = client.post(at(draft, "token"), {"server_token": "my-own-good-token"}).content.decode()
+    assert shown(page, "token") == "my-own-good-token"
     draft.refresh_from_db()
-    assert tokens.unseal(server_id=draft.pk, sealed=draft.token_encrypted) == "my-own-token"
-    assert "my-own-token" not in page_of(client, at(draft, "token"))
+    assert tokens.unseal(server_id=draft.pk, sealed=draft.token_encrypted) == "my-own-good-token"
+    assert "my-own-good-token" not in page_of(client, at(draft, "token"))
 
 
 def test_another_token_makes_the_checks_begin_anew(fake: fakes.FakeServer):
@@ -178,7 +181,7 @@ def test_another_token_makes_the_checks_begin_anew(fake: fakes.FakeServer):
     draft = checked(client, fake)
     draft.refresh_from_db()
     assert setups.step(draft) == setups.MODELS
-    client.post(at(draft, "token"), {"server_token": "another"})
+    client.post(at(draft, "token"), {"server_token": "another-good-token"})
     draft.refresh_from_db()
     assert setups.step(draft) == setups.CHECK
     assert {result.state for result in setups.results(draft)} == {"waiting"}
