@@ -139,3 +139,16 @@ def apply_due() -> int:
 def set_offered(model: HostedModel, offered: bool) -> None:
     """Take a model off the market, or put it back; its price and history stay."""
     HostedModel.objects.filter(pk=model.pk).update(enabled=offered)
+    model.enabled = offered
+
+
+def told_offered(model: HostedModel) -> str:
+    """What it means that the model was just withdrawn, or offered again."""
+    if not model.enabled:
+        return (
+            f"{model.model_id} is off the market; requests under way are finished. "
+            "“Offer again” brings it back at its price."
+        )
+    if model.deactivated_at is not None:
+        return f"{model.model_id} is offered again once it has passed a new test: it is deactivated."
+    return f"{model.model_id} is offered again at its price, whenever its server takes traffic."

@@ -120,6 +120,7 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
     form = PriceForm(request.POST)
     if "offered" in request.POST:
         prices.set_offered(model, request.POST["offered"] == "1")
+        messages.success(request, prices.told_offered(model))
     elif form.is_valid():
         prices.set_price(model=model, **form.cleaned_data)
         messages.success(request, prices.told(model))

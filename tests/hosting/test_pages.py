@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.cache import cache
+from django.db.models.functions import Now
 from django.test import Client
 
 from hosting import starting, tokens
@@ -134,12 +135,23 @@ def test_a_price_changes_and_a_model_leaves_and_returns(settings):
     assert (offer.price_per_input_token, offer.price_per_output_token) == (7, 8)
     refused = client.post(path, {"price_in": -7, "price_out": 8}, follow=True)
     assert "stays" in refused.content.decode()
-    client.post(path, {"offered": "0"})
+    page = client.post(path, {"offered": "0"}, follow=True).content.decode()
+    assert f"{offer.model_id} is off the market; requests under way are finished." in page
     assert f">{offer.model_id}<" not in page_of(Client(), f"/models?q={offer.model_id}")
-    client.post(path, {"offered": "1"})
+    page = client.post(path, {"offered": "1"}, follow=True).content.decode()
+    assert f"{offer.model_id} is offered again at its price" in page
     assert f">{offer.model_id}<" in page_of(Client(), f"/models?q={offer.model_id}")
     offer.refresh_from_db()
     assert offer.price_per_input_token == 7
+
+
+def test_a_deactivated_model_that_is_offered_again_still_waits_for_its_test():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    HostedModel.objects.filter(pk=offer.pk).update(enabled=False, deactivated_at=Now())
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    page = signed_in(bob).post(path, {"offered": "1"}, follow=True).content.decode()
+    assert f"{offer.model_id} is offered again once it has passed a new test" in page
 
 
 def test_the_page_for_hosters_says_what_this_installation_keeps(settings):
