@@ -14,12 +14,21 @@ from hosting.registration import RegistrationRefused
 from hosting.terms import MODELS_MAX, ModelTerms, TermsRefused
 
 PRICE_HELP = "Nanodollars per token: 100 is $0.10 per 1M tokens."
+PRICE_RANGE = (
+    f"a whole number from 0 to {PRICE_MAX:,} nanodollars per token (${PRICE_MAX // 1_000:,} per 1M tokens)"
+)
 
 
 def _price(label: str, help_text: str = "") -> forms.IntegerField:
     widget = forms.NumberInput(attrs={"data-price": "", "inputmode": "numeric"})
+    refused = dict.fromkeys(("invalid", "min_value", "max_value"), f"A price is {PRICE_RANGE}.")
     return forms.IntegerField(
-        label=label, min_value=0, max_value=PRICE_MAX, widget=widget, help_text=help_text
+        label=label,
+        min_value=0,
+        max_value=PRICE_MAX,
+        widget=widget,
+        help_text=help_text,
+        error_messages=refused,
     )
 
 

@@ -120,9 +120,18 @@ def told(model: HostedModel) -> str:
         asked_nanos = [model.next_price_per_input_token or 0, model.next_price_per_output_token or 0]
         when = f"from {model.price_changes_at:%H:%M:%S} UTC on"
     words_in, words_out = (money.text(nanos * 1_000_000) for nanos in asked_nanos)
-    return (
-        f"{model.model_id} costs {words_in} for 1M input tokens and {words_out} for 1M output tokens {when}."
+    costs = f"{words_in} for 1M input tokens and {words_out} for 1M output tokens"
+    return f"{model.model_id} costs {costs} {when}. {given_away(*asked_nanos)}".rstrip()
+
+
+def given_away(price_in: int, price_out: int) -> str:
+    """What is free at these prices, as a sentence; empty when nothing is."""
+    if price_in and price_out:
+        return ""
+    tokens = (
+        "All of its tokens" if price_in == price_out else f"The {'answer' if price_in else 'prompt'}’s tokens"
     )
+    return f"{tokens} are free: nobody pays for them, and they earn nothing."
 
 
 def apply_due() -> int:

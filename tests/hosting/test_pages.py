@@ -157,6 +157,8 @@ def test_a_deactivated_model_that_is_offered_again_still_waits_for_its_test():
 def test_the_page_for_hosters_says_what_this_installation_keeps(settings):
     page = page_of(Client(), "/hosters")
     assert "80 % of every request" in page
+    assert "250 input tokens at a price of 100 ($0.10 per 1M tokens)" in page
+    assert "250 output tokens at a price of 300 ($0.30 per 1M tokens)" in page
     settings.PLATFORM_FEE_BPS = 1_750
     page = page_of(Client(), "/hosters")
     assert "82.5 % of every request" in page
@@ -187,7 +189,47 @@ def test_a_price_that_waits_is_shown_with_its_time():
         f"costs $0.70 for 1M input tokens and $0.80 for 1M output tokens from {offer.price_changes_at:%H:%M:%S} UTC on"
         in page
     )
-    assert f"$0.70, $0.80 from {offer.price_changes_at:%H:%M:%S} UTC on" in page
+    comes = f"from {offer.price_changes_at:%H:%M:%S} UTC on"
+    for name, now, then in (("in", "100", "700 ($0.70)"), ("out", "300", "800 ($0.80)")):
+        beside = page.partition(f'name="price_{name}"')[2].partition("</div>")[0]
+        assert f'value="{now}"' in beside
+        assert f"then {then} {comes}" in beside
+
+
+def test_beside_each_price_stands_what_a_million_tokens_cost():
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(of=hoster, price_in=50, price_out=0)
+    for path in (f"/hosters/servers/{server.pk}", "/hosters/portal"):
+        page = page_of(signed_in(bob), path)
+        for name, words in (("in", "$0.05 per 1M tokens"), ("out", "free")):
+            beside = page.partition(f'name="price_{name}"')[2].partition("</div>")[0]
+            assert f">{words}<" in beside
+            assert 'max="1000000000"' in beside
+
+
+@pytest.mark.parametrize("price", ["9" * 21, "1000000001", "-1", "x"])
+def test_a_price_that_is_refused_is_told_the_limits(price: str):
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    page = signed_in(bob).post(path, {"price_in": price, "price_out": 1}, follow=True).content.decode()
+    assert "a whole number from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M tokens)" in page
+
+
+def test_what_is_given_away_is_told():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    for price_in, price_out, words in (
+        (7, 0, "The answer’s tokens are free: nobody pays for them, and they earn nothing."),
+        (0, 7, "The prompt’s tokens are free: nobody pays for them, and they earn nothing."),
+        (0, 0, "All of its tokens are free: nobody pays for them, and they earn nothing."),
+    ):
+        page = client.post(path, {"price_in": price_in, "price_out": price_out}, follow=True)
+        assert words in page.content.decode()
+    paid = client.post(path, {"price_in": 7, "price_out": 7}, follow=True).content.decode()
+    assert "tokens are free:" not in paid
 
 
 def new_model(model_id: str) -> dict[str, object]:
@@ -204,8 +246,10 @@ def test_a_model_is_added_to_a_server_in_traffic_only_when_it_answers(fake: fake
     assert "answers 404 instead of 200" in refused
     assert server.models.count() == 1
     fake.script = answering
-    client.post(path, new_model("another"))
-    assert server.models.get(model_id="another").price_per_output_token == 2
+    page = client.post(path, new_model("another") | {"price_out": 0}, follow=True).content.decode()
+    assert "another is on" in page
+    assert "The answer’s tokens are free" in page
+    assert server.models.get(model_id="another").price_per_output_token == 0
     assert "on this server already" in client.post(path, new_model("another")).content.decode()
     server.refresh_from_db()
     assert server.verified_at is not None

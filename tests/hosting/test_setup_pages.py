@@ -278,8 +278,12 @@ def test_what_a_server_lists_is_read_with_care(body: bytes, found: tuple[Found, 
     [
         ({"models-0-offer": ""}, "Tick at least one model"),
         ({"models-0-price_in": ""}, "This field is required"),
-        ({"models-0-price_in": -1}, "greater than or equal to 0"),
-        ({"models-0-price_out": 10**12}, "less than or equal to"),
+        ({"models-0-price_in": -1}, "from 0 to 1,000,000,000"),
+        ({"models-0-price_out": 10**12}, "from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M"),
+        (
+            {"models-0-price_out": "9" * 21},
+            "from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M",
+        ),
         ({"models-0-model_id": "auto"}, "cannot be the id of a model"),
         ({"models-0-model_id": "gpt-4o"}, "'gpt-4o' is the name of a commercial model"),
         ({"models-0-context_window": 0}, "greater than or equal to 1"),
@@ -324,6 +328,15 @@ def test_a_chosen_model_that_does_not_answer_says_so_and_can_be_left_out(fake: f
     answer = client.post(at(draft, "models"), {**both, "models-1-offer": ""})
     assert answer["Location"] == at(draft, "done")
     assert draft.models.count() == 1
+
+
+def test_what_is_given_away_is_told_at_the_end(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    draft = checked(client, fake)
+    given = offered(**{"models-0-price_out": 0})
+    page = client.post(at(draft, "models"), given, follow=True).content.decode()
+    assert f"{given['models-0-model_id']}: The answer’s tokens are free" in page
+    assert "Change its price in the portal" in page
 
 
 def test_the_market_is_shown_beside_the_price(fake: fakes.FakeServer):
