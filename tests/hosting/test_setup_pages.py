@@ -10,15 +10,17 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accounts import auth
-from hosting import going_rates, setups, stages, tokens
+from hosting import going_rates, inbox, setups, stages, tokens
 from hosting.going_rates import Range, Rates
 from hosting.models import Hoster, Server
 from hosting.stages import Found
 from tests import factories, fakes
 from tests.hosting.test_pages import page_of, shown, signed_in
 from tests.ports import ports
+from tests.staff import signed_in as signed_in_staff
 
 QUERIES_MAX = 15
 MODEL = "qwen2.5:7b"
@@ -365,6 +367,44 @@ def test_a_server_in_traffic_is_not_forgotten_nor_given_other_models(fake: fakes
         assert client.post(at(draft, step), offered())["Location"] == at(draft, "done")
     client.post(at(draft, "leave"))
     assert draft.models.count() == 1
+
+
+# ----------------------------------------------------------------------------------------------------- operator
+
+
+def test_the_operator_reads_how_far_a_registration_is(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    draft = begun(client, fake.base_url)
+
+    def told() -> str:
+        draft.refresh_from_db()
+        return setups.last_check(draft)
+
+    assert "its hoster has made no token for it yet" in told()
+    client.post(at(draft, "token"), {"server_token": "another-good-token"})
+    assert "its hoster has not pressed “Check my server” yet" in told()
+    client.post(at(draft, "check"), {"again": "1"})
+    assert "“It is well” did not pass: The server is not well" in told()
+    client.post(at(draft, "token"), {"server_token": fake.token})
+    client.post(at(draft, "check"), {"again": "1"})
+    assert "passed; its hoster has not chosen models and prices yet" in told()
+    client.post(at(draft, "check"), {"again": "1"}, headers={"HX-Request": "true"})
+    assert "1 of 5 stages passed, the others were not looked at yet" in told()
+    client.post(at(draft, "check"), {"again": "1"})
+    cannot = fakes.plain(500, {})
+    healthy, fake.script = fake.script, lambda request: (cannot if request.body else healthy)(request)
+    client.post(at(draft, "models"), offered())
+    assert "answers 500" in told()
+
+
+def test_the_operator_reads_that_a_server_was_never_checked(monkeypatch: pytest.MonkeyPatch):
+    _, hoster = factories.hoster()
+    server, _ = factories.server(of=hoster)
+    Server.objects.filter(pk=server.pk).update(verified_at=None)
+    monkeypatch.setattr(inbox, "unverified", lambda: Server.objects.filter(pk=server.pk))
+    page = signed_in_staff().get(reverse("admin:moderation_queue")).content.decode()
+    assert server.base_url in page
+    assert "its hoster has not let it be checked yet" in page
 
 
 # ---------------------------------------------------------------------------------------------------- strangers
