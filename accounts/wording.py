@@ -38,8 +38,18 @@ class InOurWords:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         for field in self.fields.values():
-            for kind in reversed(type(field).__mro__):
-                field.error_messages.update(WORDS.get(kind, {}))
+            field.error_messages.update(_words_for(field))
+
+
+def _words_for(field: forms.Field) -> dict[str, str]:
+    """For what the field itself has no words of its own."""
+    usual: dict[str, Any] = {}
+    ours: dict[str, str] = {}
+    for kind in reversed(type(field).__mro__):
+        usual.update(getattr(kind, "default_error_messages", {}))
+        ours.update(WORDS.get(kind, {}))
+    said = field.error_messages
+    return {code: words for code, words in ours.items() if said.get(code) is usual.get(code)}
 
 
 class Form(InOurWords, forms.Form):

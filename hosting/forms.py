@@ -15,31 +15,46 @@ from hosting.registration import RegistrationRefused
 from hosting.terms import MODELS_MAX, ModelTerms, TermsRefused
 
 PRICE_HELP = "Nanodollars per token: 100 is $0.10 per 1M tokens."
+PRICE_RANGE = (
+    f"a whole number from 0 to {PRICE_MAX:,} nanodollars per token (${PRICE_MAX // 1_000:,} per 1M tokens)"
+)
 
 
 def _price(label: str, help_text: str = "") -> forms.IntegerField:
     widget = forms.NumberInput(attrs={"data-price": "", "inputmode": "numeric"})
+    refused = dict.fromkeys(("invalid", "min_value", "max_value"), f"A price is {PRICE_RANGE}.")
     return forms.IntegerField(
-        label=label, min_value=0, max_value=PRICE_MAX, widget=widget, help_text=help_text
+        label=label,
+        min_value=0,
+        max_value=PRICE_MAX,
+        widget=widget,
+        help_text=help_text,
+        error_messages=refused,
     )
 
 
 def _token(help_text: str) -> forms.CharField:
     widget = forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"})
     return forms.CharField(
-        label="Token of your own", required=False, max_length=500, widget=widget, help_text=help_text
+        label="Token of your own",
+        required=False,
+        max_length=registration.TOKEN_CHARS_MAX,
+        widget=widget,
+        help_text=help_text,
     )
 
 
 class TokenForm(wording.Form):
     """The new token of a server; made by us when left empty."""
 
-    server_token = _token("Leave it empty and we make one.")
+    server_token = _token(
+        f"At least {registration.TOKEN_CHARS_MIN} characters, without spaces. Leave it empty and we make one."
+    )
 
     def clean_server_token(self) -> str | None:
         token = self.cleaned_data["server_token"]
         try:
-            return registration.check_token(token) if token else None
+            return registration.check_hosters_token(token) if token else None
         except RegistrationRefused as refusal:
             raise ValidationError(str(refusal)) from None
 
@@ -109,7 +124,7 @@ class ModelForm(PriceForm):
         if not self.errors and given.get("model_id"):
             self.terms = ModelTerms(**given)
             try:
-                terms.check([self.terms])
+                terms.check_hosters([self.terms])
             except TermsRefused as refusal:
                 raise ValidationError(str(refusal)) from None
         return given
@@ -142,7 +157,7 @@ class FoundForm(ModelForm):
                 name, given["price_in"], given["price_out"], given["context_window"], upstream
             )
             try:
-                terms.check([self.terms])
+                terms.check_hosters([self.terms])
             except TermsRefused as refusal:
                 raise ValidationError(str(refusal)) from None
         return given
@@ -155,7 +170,7 @@ class FoundForms(forms.BaseFormSet):
         if any(self.errors):
             return
         try:
-            terms.check(terms_of(self))
+            terms.check_hosters(terms_of(self))
         except TermsRefused as refusal:
             words = str(refusal) if terms_of(self) else "Tick at least one model."
             raise ValidationError(words) from None

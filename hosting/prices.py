@@ -46,12 +46,12 @@ class NotServed(Exception):
 
 
 def add_model(*, server: Server, model: ModelTerms) -> HostedModel:
-    """Offer another model on the server.
+    """Offer another model on a hoster's server.
 
     On a server that has passed its check the model is tried first, so that no customer meets one that is not
     there; on another one it is checked with the rest. Raises TermsRefused, NotServed, checking.CheckRuns.
     """
-    terms.check([model])
+    terms.check_hosters([model])
     if server.models.count() >= MODELS_MAX:
         raise TermsRefused(f"A server has between 1 and {MODELS_MAX} models.")
     taken = TermsRefused(f"{model.model_id} is on this server already. Change its price instead.")
@@ -120,9 +120,18 @@ def told(model: HostedModel) -> str:
         asked_nanos = [model.next_price_per_input_token or 0, model.next_price_per_output_token or 0]
         when = f"from {model.price_changes_at:%H:%M:%S} UTC on"
     words_in, words_out = (money.text(nanos * 1_000_000) for nanos in asked_nanos)
-    return (
-        f"{model.model_id} costs {words_in} for 1M input tokens and {words_out} for 1M output tokens {when}."
+    costs = f"{words_in} for 1M input tokens and {words_out} for 1M output tokens"
+    return f"{model.model_id} costs {costs} {when}. {given_away(*asked_nanos)}".rstrip()
+
+
+def given_away(price_in: int, price_out: int) -> str:
+    """What is free at these prices, as a sentence; empty when nothing is."""
+    if price_in and price_out:
+        return ""
+    tokens = (
+        "All of its tokens" if price_in == price_out else f"The {'answer' if price_in else 'prompt'}’s tokens"
     )
+    return f"{tokens} are free: nobody pays for them, and they earn nothing."
 
 
 def apply_due() -> int:
@@ -139,3 +148,16 @@ def apply_due() -> int:
 def set_offered(model: HostedModel, offered: bool) -> None:
     """Take a model off the market, or put it back; its price and history stay."""
     HostedModel.objects.filter(pk=model.pk).update(enabled=offered)
+    model.enabled = offered
+
+
+def told_offered(model: HostedModel) -> str:
+    """What it means that the model was just withdrawn, or offered again."""
+    if not model.enabled:
+        return (
+            f"{model.model_id} is off the market; requests under way are finished. "
+            "“Offer again” brings it back at its price."
+        )
+    if model.deactivated_at is not None:
+        return f"{model.model_id} is offered again once it has passed a new test: it is deactivated."
+    return f"{model.model_id} is offered again at its price, whenever its server takes traffic."

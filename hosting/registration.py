@@ -24,7 +24,8 @@ from hosting.terms import ModelTerms
 KEY_NAME = "hoster"
 NAME_CHARS_MAX = 80
 SLOTS_MAX = 10_000
-TOKEN = re.compile(r"[!-~]{1,500}", re.ASCII)  # what may stand in a header, without a space
+TOKEN = re.compile(r"[!-~]+", re.ASCII)  # what may stand in a header, without a space
+TOKEN_CHARS_MIN, TOKEN_CHARS_MAX = 16, 500  # of a hoster's own: it is all that keeps strangers out
 PROVIDER_KINDS = (Server.Kind.LOCAL, Server.Kind.CLOUD)
 
 
@@ -57,8 +58,8 @@ def register(
     and `name` is then the server's. Without `server_token` one is made. All or nothing.
     Raises RegistrationRefused, terms.TermsRefused and, for the base URL, AddressRefused.
     """
-    token = tokens.make() if server_token is None else check_token(server_token)
-    terms.check(models)
+    token = tokens.make() if server_token is None else check_hosters_token(server_token)
+    terms.check_hosters(models)
     with transaction.atomic():
         customer = open_customer(email=user_email)
         server = place(customer=customer, name=name, base_url=base_url, slots=slots)
@@ -106,7 +107,7 @@ def linked_key(customer: Customer) -> str:
 
 def offer(server: Server, models: Sequence[ModelTerms]) -> None:
     """These models, instead of whatever an unverified server offered before. Raises terms.TermsRefused."""
-    terms.check(models)
+    terms.check_hosters(models)
     with transaction.atomic():
         server.models.all().delete()
         _furnish(server, models, "")
@@ -172,7 +173,8 @@ def rotate_token(server: Server, new_token: str | None = None) -> str:
     A server in traffic is waited for until it takes the new one, without requests and without a penalty; its health
     checks see when that is. Returns the new token, to be shown once. Raises RegistrationRefused.
     """
-    token = tokens.make() if new_token is None else check_token(new_token)
+    check = check_hosters_token if server.kind == Server.Kind.HOSTER else check_token
+    token = tokens.make() if new_token is None else check(new_token)
     Server.objects.filter(pk=server.pk).update(
         token_encrypted=tokens.seal(server_id=server.pk, token=token),
         token_version=F("token_version") + 1,
@@ -262,8 +264,15 @@ def _checked_slots(slots: int | None) -> int:
     return slots
 
 
-def check_token(token: str) -> str:
+def check_hosters_token(token: str) -> str:
+    """As `check_token`, and long enough that nobody guesses it. Raises RegistrationRefused."""
+    return check_token(token, chars_min=TOKEN_CHARS_MIN)
+
+
+def check_token(token: str, *, chars_min: int = 1) -> str:
     """The token, when it can stand in a header. Raises RegistrationRefused."""
-    if TOKEN.fullmatch(token) is None:
-        raise RegistrationRefused("The server's token must have 1 to 500 ASCII characters and no spaces.")
+    if TOKEN.fullmatch(token) is None or not chars_min <= len(token) <= TOKEN_CHARS_MAX:
+        raise RegistrationRefused(
+            f"The server's token needs {chars_min} to {TOKEN_CHARS_MAX} ASCII characters and no spaces."
+        )
     return token

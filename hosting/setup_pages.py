@@ -103,6 +103,12 @@ def models(request: HttpRequest, customer: Customer, draft_id: int) -> HttpRespo
         except CheckRuns as refusal:
             errors = (str(refusal),)
         if not errors:
+            for chosen in terms_of(forms):
+                if free := prices.given_away(chosen.price_in, chosen.price_out):
+                    messages.warning(
+                        request,
+                        f"{chosen.model_id}: {free} Change its price in the portal if you did not mean it.",
+                    )
             return redirect("register_done", draft.pk)
     context = {"server": draft, "forms": forms, "rows": _rows(draft, forms, initial), "errors": errors}
     return _page(request, "models", MODELS, context)

@@ -76,6 +76,26 @@ def found(server: Server) -> tuple[Found, ...]:
     return tuple(Found(name, context) for name, context in (server.setup or NEW).get("models", []))
 
 
+def last_check(server: Server) -> str:
+    """What the operator reads of a server that is not in traffic yet: what was found, or how far its hoster is."""
+    if server.verification_error:
+        return server.verification_error
+    if server.setup is None:
+        return "its hoster has not let it be checked yet"
+    if step(server) == TOKEN:
+        return "its hoster has made no token for it yet"
+    seen = results(server)
+    good = [result for result in seen if result.state == "passed"]
+    if len(good) == len(seen):
+        return f"all {len(seen)} stages passed; its hoster has not chosen models and prices yet"
+    for result in seen:
+        if result.state == "failed":
+            return f"“{result.stage.title}” did not pass: {result.error}"
+    if not good:
+        return "its hoster has not pressed “Check my server” yet"
+    return f"{len(good)} of {len(seen)} stages passed, the others were not looked at yet"
+
+
 def next_stage(server: Server) -> str | None:
     """What is looked at next; None when everything passed, or something failed."""
     checks = _checks(server)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from hosting import identity
 from hosting.models import PRICE_MAX, TOKENS_MAX
 
 MODELS_MAX = 100  # of one server
@@ -73,6 +74,17 @@ def without_chat(models: Sequence[ModelTerms], ids: Sequence[str]) -> list[Model
     for unknown in set(ids) - {model.model_id for model in models}:
         raise TermsRefused(f"{unknown!r} is for embeddings, and is not among the models.")
     return [replace(model, chats=model.model_id not in ids) for model in models]
+
+
+def check_hosters(models: Sequence[ModelTerms]) -> None:
+    """As `check`, for a hoster: only the operator, as a vendor's customer, sells a commercial model by its name."""
+    check(models)
+    for model in models:
+        if identity.commercial_model(model.model_id):
+            raise TermsRefused(
+                f"{model.model_id!r} is the name of a commercial model that only its vendor serves. "
+                "Offer yours under its own name, like mistral-7b-instruct."
+            )
 
 
 def check(models: Sequence[ModelTerms]) -> None:

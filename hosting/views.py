@@ -14,8 +14,8 @@ from accounts.once import AlreadySent
 from billing.visitors import customers_only
 from hosting import checking, offered, prices, registration, showcase, standing, starting
 from hosting.checking import CheckRuns
-from hosting.forms import ModelForm, PriceForm, TokenForm
-from hosting.models import Hoster, Server
+from hosting.forms import PRICE_RANGE, ModelForm, PriceForm, TokenForm
+from hosting.models import PRICE_MAX, Hoster, Server
 from hosting.prices import NotServed
 from hosting.terms import TermsRefused
 
@@ -106,7 +106,7 @@ def add_model(request: HttpRequest, customer: Customer, server_id: int) -> HttpR
         except (TermsRefused, NotServed, CheckRuns) as refusal:
             form.add_error(None, str(refusal))
         else:
-            messages.success(request, f"{added.model_id} is on {owned.name} now.")
+            messages.success(request, f"{added.model_id} is on {owned.name} now. {prices.told(added)}")
             return redirect("server", server_id=owned.pk)
     return _page(request, owned, form)
 
@@ -120,11 +120,12 @@ def edit_model(request: HttpRequest, customer: Customer, server_id: int, model_i
     form = PriceForm(request.POST)
     if "offered" in request.POST:
         prices.set_offered(model, request.POST["offered"] == "1")
+        messages.success(request, prices.told_offered(model))
     elif form.is_valid():
         prices.set_price(model=model, **form.cleaned_data)
         messages.success(request, prices.told(model))
     else:
-        messages.error(request, f"The price of {model.model_id} stays: a price is a whole number from 0 on.")
+        messages.error(request, f"The price of {model.model_id} stays: a price is {PRICE_RANGE}.")
     return _back(request, owned)
 
 
@@ -154,6 +155,7 @@ def _page(request: HttpRequest, owned: Server, form: ModelForm) -> HttpResponse:
         "checks": owned.health_checks.order_by("-checked_at")[:CHECKS_SHOWN],
         "form": form,
         "price_delay_s": settings.PRICE_DELAY_S,
+        "price_max": PRICE_MAX,
     }
     return render(request, "hosting/server.html", context)
 

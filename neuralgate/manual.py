@@ -17,10 +17,11 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
+from neuralgate import shell_sessions
+
 FOLDER = Path(settings.BASE_DIR) / "docs"
 ADDRESSES = ("https://your-domain", "http://127.0.0.1:8000")  # what the texts call an installation
 LINK = re.compile(r"(?P<name>[\w-]+)\.md(?P<anchor>#[\w-]+)?")
-PROMPT = "$ "
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +121,6 @@ def localised(content: str) -> str:
     return content
 
 
-def without_prompts(content: str) -> str:
-    """The commands of a console session, ready to paste; a session that shows answers too stays as it is."""
-    lines = content.splitlines()
-    commands, goes_on = [], False
-    for line in lines:
-        if not goes_on and not line.startswith(PROMPT):
-            return content
-        commands.append(line if goes_on else line.removeprefix(PROMPT))
-        goes_on = line.endswith("\\")
-    return "\n".join(commands)
-
-
 def _anchored(tokens: Sequence[Token]) -> list[tuple[str, str, str]]:
     """(tag, anchor, title) of each heading; the tokens get the anchors as ids."""
     found = []
@@ -181,13 +170,17 @@ class Renderer(RendererHTML):
         return f"<code>{escape(localised(tokens[idx].content))}</code>"
 
     def _code(self, content: str, kind: str, title: str, env: Any) -> str:
+        shown = localised(content.rstrip("\n"))
+        blocks = shell_sessions.exchanges(shown) if kind == "console" else [(shown, "")]
+        caption = f'<p class="caption">{escape(title)}</p>' if title else ""
+        return caption + "".join(self._copied(commands, printed, env) for commands, printed in blocks)
+
+    def _copied(self, content: str, printed: str, env: Any) -> str:
+        """A text that can be copied, above what it prints, which is not."""
         env["codes"] = env.get("codes", 0) + 1
         name = f"code-{env['codes']}"
-        shown = localised(content.rstrip("\n"))
-        if kind == "console":
-            shown = without_prompts(shown)
-        caption = f'<p class="caption">{escape(title)}</p>' if title else ""
+        answer = f'<pre class="answer" tabindex="0">{escape(printed)}</pre>' if printed else ""
         return (
-            f'{caption}<div class="code"><pre id="{name}" tabindex="0">{escape(shown)}</pre>'
-            f'<button type="button" class="button plain little" data-copy="{name}" hidden>Copy</button></div>'
+            f'<div class="code"><pre id="{name}" tabindex="0">{escape(content)}</pre>'
+            f'<button type="button" class="button plain little" data-copy="{name}" hidden>Copy</button>{answer}</div>'
         )

@@ -5,7 +5,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from hosting import inbox, reasons
+from hosting import inbox, reasons, setups
 from hosting.models import ModerationAction
 
 SHOWN_MAX = 50  # of each kind; the lists of the admin have all
@@ -21,12 +21,13 @@ def show(request: HttpRequest) -> HttpResponse:
     )
     last = {action.hoster_id: action for action in actions.select_related("actor").distinct("hoster")}
     answers = inbox.answers().select_related("hoster", "offer", "actor").order_by("answered_at")[:SHOWN_MAX]
+    unverified = inbox.unverified().select_related("hoster").order_by("created_at")
     context = {
         **admin.site.each_context(request),
         "title": "Moderation queue",
         "answers": [(action, reasons.for_hoster(action.hoster)) for action in answers],
         "hosters": [(hoster, last.get(hoster.pk), reasons.for_hoster(hoster)) for hoster in hosters],
         "models": inbox.retests().select_related("server__hoster").order_by("retest_at")[:SHOWN_MAX],
-        "servers": inbox.unverified().select_related("hoster").order_by("created_at")[:SHOWN_MAX],
+        "servers": [(server, setups.last_check(server)) for server in unverified[:SHOWN_MAX]],
     }
     return render(request, "admin/moderation_queue.html", context)

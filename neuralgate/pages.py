@@ -6,6 +6,7 @@ from django.shortcuts import render
 
 from accounts.models import Customer
 from billing.visitors import customers_only
+from hosting.models import PRICE_MAX
 from neuralgate import earning_charts
 from neuralgate import portal as portals
 
@@ -21,6 +22,7 @@ def portal(request: HttpRequest, customer: Customer) -> HttpResponse:
         "hoster": found.hoster,
         "periods": earning_charts.PERIODS,
         "price_delay_s": settings.PRICE_DELAY_S,
+        "price_max": PRICE_MAX,
         "fee_bps": settings.PLATFORM_FEE_BPS,
     }
     return render(request, "pages/portal.html", context)

@@ -67,7 +67,7 @@ def server(
     price_out: int = 300,
     kind: str = "hoster",
     of: Hoster | None = None,
-    token: str = "server-token",
+    token: str = "server-token-of-tests",
     context_window: int = 100_000,
     upstream_name: str = "",
     chats: bool = True,

@@ -41,7 +41,7 @@ class FakeServer:
     """`script` gives the raw bytes to answer with; replace it at any time. Every request is kept."""
 
     script: Script
-    token: str = "server-token"
+    token: str = "server-token-of-tests"
     broken_health: int = 0  # what GET /health answers instead of 200
     requests: list[Request] = field(default_factory=list)
     open_connections: int = 0

@@ -7,9 +7,17 @@ function dollars(usd) {
   return `$${usd.toFixed(Number.isInteger(Math.round(usd * 1e6) / 1e4) ? 2 : 5).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
 }
 
+function perMillion(nanos) {
+  return nanos * 1e6 / NANOS_PER_USD;
+}
+
 function inWords(input) {
   if (!/^[0-9]+$/.test(input.value)) return "Nanodollars per token: 100 is $0.10 per 1M tokens.";
-  const usd = Number(input.value) * 1e6 / NANOS_PER_USD;
+  const nanos = Number(input.value);
+  if (nanos === 0) return "free: nobody pays for these tokens";
+  const max = Number(input.max);
+  if (max && nanos > max) return `At most ${max.toLocaleString("en")}: that is ${dollars(perMillion(max))} per 1M tokens.`;
+  const usd = perMillion(nanos);
   const fee = input.form.dataset.feeBps;
   const kept = fee ? `; you keep ${dollars(usd * (1 - Number(fee) / 1e4))}` : "";
   return `${dollars(usd)} per 1M tokens${kept}`;

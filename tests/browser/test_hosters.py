@@ -157,6 +157,23 @@ def test_bob_rotates_his_token_and_the_old_one_is_refused(
     assert f"Bearer {old}" not in carried
 
 
+def test_a_price_is_told_in_dollars_while_it_is_typed(
+    open_page: OpenPage, fake: fakes.FakeServer, model: str
+):
+    page = open_page()
+    email = sign_up(page, "bob")
+    server, _ = hosted(email, fake, model)
+    page.goto(f"/hosters/servers/{server.pk}")
+    price = page.get_by_label(f"Input price of {model}")
+    for typed, told in (
+        ("50", "$0.05 per 1M tokens"),
+        ("0", "free: nobody pays for these tokens"),
+        ("9" * 21, "At most 1,000,000,000: that is $1000000.00 per 1M tokens."),
+    ):
+        price.fill(typed)
+        expect(price).to_have_accessible_description(told)
+
+
 def hosted(email: str, fake: fakes.FakeServer, model: str) -> tuple[Server, Hoster]:
     """A server in traffic of who signed up with this address."""
     customer = factories.Customer.objects.get(user__email=email)

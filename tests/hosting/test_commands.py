@@ -100,13 +100,13 @@ def test_create_customer_fails_in_words(fail: Fail, arguments: tuple[str, ...]) 
 
 
 def test_register_hoster_verifies_and_gives_traffic(run: Run) -> None:
-    server = ScriptedServer(model("bobs-own-token"))
+    server = ScriptedServer(model("bobs-own-good-token"))
     answer = run(
-        "register_hoster", *hosting(server.base_url, "--server-token", "bobs-own-token", "--slots", "4")
+        "register_hoster", *hosting(server.base_url, "--server-token", "bobs-own-good-token", "--slots", "4")
     )
     server.stop()
     assert set(answer) == {"api_key", "server_token", "hoster_id"}
-    assert answer["server_token"] == "bobs-own-token"
+    assert answer["server_token"] == "bobs-own-good-token"
     row = Hoster.objects.get(pk=answer["hoster_id"]).servers.get()
     assert row.verified_at is not None
     assert row.slots == 4
@@ -114,8 +114,8 @@ def test_register_hoster_verifies_and_gives_traffic(run: Run) -> None:
 
 
 def test_register_hoster_asks_the_server_by_its_own_name_of_a_model(run: Run) -> None:
-    server = ScriptedServer(model("t"))
-    more = ("--server-token", "t", "--upstream", "llama=/models/llama.gguf")
+    server = ScriptedServer(model("bobs-own-good-token"))
+    more = ("--server-token", "bobs-own-good-token", "--upstream", "llama=/models/llama.gguf")
     run("register_hoster", *hosting(server.base_url, *more))
     server.stop()
     asked = {request.body["model"] for request in server.requests if request.method == "POST"}
@@ -125,12 +125,21 @@ def test_register_hoster_asks_the_server_by_its_own_name_of_a_model(run: Run) ->
 def test_a_server_that_fails_verification_is_not_registered(fail: Fail) -> None:
     server = ScriptedServer(lambda request: (200, {}))
     before = (Hoster.objects.count(), Server.objects.count(), Customer.objects.count())
-    words = fail("register_hoster", *hosting(server.base_url, "--server-token", "bobs-own-token"))
+    words = fail("register_hoster", *hosting(server.base_url, "--server-token", "bobs-own-good-token"))
     server.stop()
     assert "does not refuse strangers" in words
     assert "Nothing was registered." in words
-    assert "bobs-own-token" not in words
+    assert "bobs-own-good-token" not in words
     assert (Hoster.objects.count(), Server.objects.count(), Customer.objects.count()) == before
+
+
+def test_terms_that_are_refused_are_refused_before_the_server_is_asked(fail: Fail) -> None:
+    server = ScriptedServer(model("bobs-own-good-token"))
+    more = ("--server-token", "bobs-own-good-token", "--upstream", "gpt-4o=llama")
+    words = fail("register_hoster", *hosting(server.base_url, *more, models=("gpt-4o:1:2",)))
+    server.stop()
+    assert "is the name of a commercial model" in words
+    assert server.requests == []
 
 
 def test_skipping_verification_gives_traffic_at_once(run: Run) -> None:
@@ -175,16 +184,18 @@ def test_a_token_made_here_is_verified_later(run: Run, fail: Fail) -> None:
     [
         ("http://127.0.0.1:9000", (), ("llama",)),
         ("http://127.0.0.1:9000", (), ()),
+        ("http://127.0.0.1:9000", ("--skip-verification",), ("gpt-4o:1:2",)),
         ("http://127.0.0.1:9000", ("--slots", "many"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--slots", "0"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--server-token", "two words"), ("llama:1:2",)),
+        ("http://127.0.0.1:9000", ("--server-token", "t" * 15, "--skip-verification"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--upstream", "llama"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", ("--upstream", "other=x"), ("llama:1:2",)),
         ("http://127.0.0.1:9000", (), ("llama:1:2", "llama:2:3")),
-        ("http://127.0.0.1:1", ("--server-token", "t"), ("llama:1:2",)),
-        ("http://169.254.169.254:9000", ("--server-token", "t"), ("llama:1:2",)),
+        ("http://127.0.0.1:1", ("--server-token", "t" * 16), ("llama:1:2",)),
+        ("http://169.254.169.254:9000", ("--server-token", "t" * 16), ("llama:1:2",)),
         ("http://169.254.169.254:9000", ("--skip-verification",), ("llama:1:2",)),
-        ("https://gpu.invalid:9000", ("--server-token", "t"), ("llama:1:2",)),
+        ("https://gpu.invalid:9000", ("--server-token", "t" * 16), ("llama:1:2",)),
         ("https://user:pw@good.com", (), ("llama:1:2",)),
     ],
 )

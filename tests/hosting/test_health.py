@@ -170,19 +170,20 @@ def look(server: Server, *, ok: bool, refused: bool = False) -> None:
     server.refresh_from_db()
 
 
-def minute(server: Server, *, ago_min: int, served: int, failed: int) -> None:
-    at = timezone.now().replace(second=0, microsecond=0) - dt.timedelta(minutes=ago_min)
+def minute(server: Server, *, ago_min: int, served: int, failed: int, now: dt.datetime | None = None) -> None:
+    """now: where several minutes of a server must be different ones."""
+    at = (now or timezone.now()).replace(second=0, microsecond=0) - dt.timedelta(minutes=ago_min)
     ServerMinute.objects.create(server=server, minute=at, served=served, failed=failed)
 
 
 def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
-    server, _ = factories.server()
-    minute(server, ago_min=55, served=10, failed=3)
-    minute(server, ago_min=65, served=0, failed=500)
+    (server, _), now = factories.server(), timezone.now()
+    minute(server, now=now, ago_min=55, served=10, failed=3)
+    minute(server, now=now, ago_min=65, served=0, failed=500)
     for n in range(12):
-        minute(server, ago_min=10 + n, served=3 * n, failed=n)
+        minute(server, now=now, ago_min=10 + n, served=3 * n, failed=n)
         look(server, ok=n % 3 > 0)
-    minute(server, ago_min=0, served=0, failed=100)
+    minute(server, now=now, ago_min=0, served=0, failed=100)
     look(server, ok=True)
     assert server.health_checked_at is not None
     for later in range(2):  # what comes afterwards does not change it
@@ -190,7 +191,7 @@ def test_the_stored_score_is_the_score_of_what_was_recorded_before_it() -> None:
         assert health.score(events) == server.health
         assert len(events) == 13 + 13
         HealthCheck.objects.create(server=server, ok=False, latency_ms=1, error=f"later {later}")
-        minute(server, ago_min=-1 - later, served=0, failed=9)
+        minute(server, now=now, ago_min=-1 - later, served=0, failed=9)
 
 
 def test_requests_move_the_score_as_checks_do() -> None:

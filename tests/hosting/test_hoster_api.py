@@ -59,6 +59,18 @@ def test_a_stranger_gets_404():
     assert Client().post("/v1/hosters", fields, content_type="application/json").status_code == 401
 
 
+def test_a_model_is_not_sold_under_a_commercial_name():
+    fields = {
+        "name": factories.unique("gpu"),
+        "base_url": fakes.FakeServer(fakes.model()).base_url,
+        "models": [terms(id="gpt-4o", upstream_name="mistral-7b-instruct")],
+    }
+    refused = post(factories.person("bob"), "/v1/hosters", fields)
+    assert refused.status_code == 400
+    assert "'gpt-4o' is the name of a commercial model" in refused.json()["error"]["message"]
+    assert not Server.objects.filter(base_url=fields["base_url"]).exists()
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.cache import cache
+from django.db.models.functions import Now
 from django.test import Client
 
 from hosting import starting, tokens
@@ -91,11 +92,24 @@ def test_a_rotated_token_is_shown_once_and_replaces_the_old_one():
     assert "never the old one" in page_of(client, path)
     token = shown(client.post(path).content.decode(), "token")
     server.refresh_from_db()
-    assert tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token"
+    assert (
+        tokens.unseal(server_id=server.pk, sealed=server.token_encrypted) == token != "server-token-of-tests"
+    )
     assert server.token_version == 2
     assert token not in page_of(client, path)
     assert "waiting for your server" in page_of(client, "/hosters/portal")
     assert "start it with the new token" in page_of(client, f"/hosters/servers/{server.pk}")
+
+
+def test_a_new_token_of_ones_own_is_long_enough():
+    client, server, _ = unchecked(f"http://127.0.0.1:{next(ports)}")
+    path = f"/hosters/servers/{server.pk}/token"
+    assert "At least 16 characters" in page_of(client, path)
+    assert "needs 16 to 500 ASCII characters" in client.post(path, {"server_token": "x"}).content.decode()
+    server.refresh_from_db()
+    assert server.token_version == 1
+    page = client.post(path, {"server_token": "bobs-own-good-token"}).content.decode()
+    assert shown(page, "token") == "bobs-own-good-token"
 
 
 def test_a_server_drains_and_comes_back():
@@ -121,17 +135,30 @@ def test_a_price_changes_and_a_model_leaves_and_returns(settings):
     assert (offer.price_per_input_token, offer.price_per_output_token) == (7, 8)
     refused = client.post(path, {"price_in": -7, "price_out": 8}, follow=True)
     assert "stays" in refused.content.decode()
-    client.post(path, {"offered": "0"})
+    page = client.post(path, {"offered": "0"}, follow=True).content.decode()
+    assert f"{offer.model_id} is off the market; requests under way are finished." in page
     assert f">{offer.model_id}<" not in page_of(Client(), f"/models?q={offer.model_id}")
-    client.post(path, {"offered": "1"})
+    page = client.post(path, {"offered": "1"}, follow=True).content.decode()
+    assert f"{offer.model_id} is offered again at its price" in page
     assert f">{offer.model_id}<" in page_of(Client(), f"/models?q={offer.model_id}")
     offer.refresh_from_db()
     assert offer.price_per_input_token == 7
 
 
+def test_a_deactivated_model_that_is_offered_again_still_waits_for_its_test():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    HostedModel.objects.filter(pk=offer.pk).update(enabled=False, deactivated_at=Now())
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    page = signed_in(bob).post(path, {"offered": "1"}, follow=True).content.decode()
+    assert f"{offer.model_id} is offered again once it has passed a new test" in page
+
+
 def test_the_page_for_hosters_says_what_this_installation_keeps(settings):
     page = page_of(Client(), "/hosters")
     assert "80 % of every request" in page
+    assert "250 input tokens at a price of 100 ($0.10 per 1M tokens)" in page
+    assert "250 output tokens at a price of 300 ($0.30 per 1M tokens)" in page
     settings.PLATFORM_FEE_BPS = 1_750
     page = page_of(Client(), "/hosters")
     assert "82.5 % of every request" in page
@@ -162,7 +189,47 @@ def test_a_price_that_waits_is_shown_with_its_time():
         f"costs $0.70 for 1M input tokens and $0.80 for 1M output tokens from {offer.price_changes_at:%H:%M:%S} UTC on"
         in page
     )
-    assert f"$0.70, $0.80 from {offer.price_changes_at:%H:%M:%S} UTC on" in page
+    comes = f"from {offer.price_changes_at:%H:%M:%S} UTC on"
+    for name, now, then in (("in", "100", "700 ($0.70)"), ("out", "300", "800 ($0.80)")):
+        beside = page.partition(f'name="price_{name}"')[2].partition("</div>")[0]
+        assert f'value="{now}"' in beside
+        assert f"then {then} {comes}" in beside
+
+
+def test_beside_each_price_stands_what_a_million_tokens_cost():
+    bob, hoster = factories.hoster()
+    server, _ = factories.server(of=hoster, price_in=50, price_out=0)
+    for path in (f"/hosters/servers/{server.pk}", "/hosters/portal"):
+        page = page_of(signed_in(bob), path)
+        for name, words in (("in", "$0.05 per 1M tokens"), ("out", "free")):
+            beside = page.partition(f'name="price_{name}"')[2].partition("</div>")[0]
+            assert f">{words}<" in beside
+            assert 'max="1000000000"' in beside
+
+
+@pytest.mark.parametrize("price", ["9" * 21, "1000000001", "-1", "x"])
+def test_a_price_that_is_refused_is_told_the_limits(price: str):
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    page = signed_in(bob).post(path, {"price_in": price, "price_out": 1}, follow=True).content.decode()
+    assert "a whole number from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M tokens)" in page
+
+
+def test_what_is_given_away_is_told():
+    bob, hoster = factories.hoster()
+    server, offer = factories.server(of=hoster)
+    client = signed_in(bob)
+    path = f"/hosters/servers/{server.pk}/models/{offer.pk}"
+    for price_in, price_out, words in (
+        (7, 0, "The answer’s tokens are free: nobody pays for them, and they earn nothing."),
+        (0, 7, "The prompt’s tokens are free: nobody pays for them, and they earn nothing."),
+        (0, 0, "All of its tokens are free: nobody pays for them, and they earn nothing."),
+    ):
+        page = client.post(path, {"price_in": price_in, "price_out": price_out}, follow=True)
+        assert words in page.content.decode()
+    paid = client.post(path, {"price_in": 7, "price_out": 7}, follow=True).content.decode()
+    assert "tokens are free:" not in paid
 
 
 def new_model(model_id: str) -> dict[str, object]:
@@ -179,11 +246,20 @@ def test_a_model_is_added_to_a_server_in_traffic_only_when_it_answers(fake: fake
     assert "answers 404 instead of 200" in refused
     assert server.models.count() == 1
     fake.script = answering
-    client.post(path, new_model("another"))
-    assert server.models.get(model_id="another").price_per_output_token == 2
+    page = client.post(path, new_model("another") | {"price_out": 0}, follow=True).content.decode()
+    assert "another is on" in page
+    assert "The answer’s tokens are free" in page
+    assert server.models.get(model_id="another").price_per_output_token == 0
     assert "on this server already" in client.post(path, new_model("another")).content.decode()
     server.refresh_from_db()
     assert server.verified_at is not None
+
+
+def test_a_model_is_not_added_under_a_commercial_name():
+    client, server, _ = unchecked(f"http://127.0.0.1:{next(ports)}")
+    refused = client.post(f"/hosters/servers/{server.pk}/models", new_model("gpt-4o")).content.decode()
+    assert "&#x27;gpt-4o&#x27; is the name of a commercial model" in refused
+    assert not server.models.filter(model_id="gpt-4o").exists()
 
 
 def test_a_model_of_a_server_that_is_not_checked_yet_waits_for_its_check():

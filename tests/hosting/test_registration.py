@@ -10,7 +10,7 @@ from django.db import connection
 from accounts import keys
 from accounts.models import ApiKey, Customer, User
 from billing.models import LedgerAccount
-from hosting import catalogue, market, registration, standing, tokens
+from hosting import catalogue, market, prices, registration, standing, tokens
 from hosting.addresses import AddressRefused
 from hosting.models import HostedModel, Hoster, Server
 from hosting.offers import LiveOffer
@@ -120,6 +120,7 @@ def test_carol_cannot_take_bobs_name_or_address() -> None:
         ({"server_token": "x" * 501}, RegistrationRefused),
         ({"models": []}, TermsRefused),
         ({"models": [ModelTerms("auto", 1, 2, 3)]}, TermsRefused),
+        ({"models": [ModelTerms("gpt-4o", 1, 2, 3, "mistral-7b-instruct")]}, TermsRefused),
         ({"base_url": "http://169.254.169.254:8000"}, AddressRefused),
         ({"base_url": "ftp://good.com"}, AddressRefused),
     ],
@@ -165,7 +166,7 @@ def test_one_address_asked_for_by_many_at_once_goes_to_one() -> None:
 
 
 def test_a_rotated_token_replaces_the_old_one_and_raises_both_versions() -> None:
-    made = register(server_token="bobs-own-token")
+    made = register(server_token="bobs-own-good-token")
     registration.mark_verified(made.server)
     before = Server.objects.get(pk=made.server.pk)
     token = registration.rotate_token(made.server)
@@ -174,10 +175,25 @@ def test_a_rotated_token_replaces_the_old_one_and_raises_both_versions() -> None
     assert [offer.token for offer in offers_of(after)] == [token, token]
     assert after.token_version == before.token_version + 1
     assert after.version > before.version
-    assert registration.rotate_token(made.server, "another") == "another"
-    assert offers_of(after)[0].token == "another"
-    with pytest.raises(RegistrationRefused):
-        registration.rotate_token(made.server, "not a header\n")
+    assert registration.rotate_token(made.server, "another-good-token") == "another-good-token"
+    assert offers_of(after)[0].token == "another-good-token"
+    for refused in ("not a header of any kind\n", "x" * 15):
+        with pytest.raises(RegistrationRefused):
+            registration.rotate_token(made.server, refused)
+    assert offers_of(after)[0].token == "another-good-token"
+
+
+def test_a_token_that_can_be_guessed_is_no_lock_and_what_is_needed_is_told() -> None:
+    with pytest.raises(RegistrationRefused, match="needs 16 to 500 ASCII characters"):
+        register(server_token="x" * 15)
+    assert register(server_token="x" * 16).server_token == "x" * 16
+
+
+def test_a_provider_of_the_operators_has_whatever_token_it_has() -> None:
+    base_url = f"http://10.0.0.1:{next(ports)}/v1"
+    local = registration.add_provider(kind="local", name="Ours", base_url=base_url, models=MODELS, token="x")
+    assert offers_of(local)[0].token == "x"
+    assert registration.rotate_token(local, "y") == "y"
 
 
 def test_draining_acts_on_the_next_request() -> None:
@@ -189,6 +205,26 @@ def test_draining_acts_on_the_next_request() -> None:
     assert Server.objects.get(pk=made.server.pk).version > before
     registration.set_draining(made.server, False)
     assert not offers_of(made.server)[0].draining
+
+
+def test_a_registered_server_is_given_no_commercial_name_either() -> None:
+    server = register().server
+    with pytest.raises(TermsRefused, match="commercial"):
+        registration.offer(server, [ModelTerms("openai/gpt-4o", 1, 2, 3, "llama")])
+    with pytest.raises(TermsRefused, match="commercial"):
+        prices.add_model(server=server, model=ModelTerms("claude-3", 1, 2, 3, "llama"))
+    assert set(server.models.values_list("model_id", flat=True)) == {"llama", "qwen"}
+
+
+def test_the_operator_sells_a_vendors_model_by_its_name() -> None:
+    cloud = registration.add_provider(
+        kind="cloud",
+        name="Vendor",
+        base_url=f"https://api-{uuid.uuid4().hex[:8]}.example.org/v1",
+        models=[ModelTerms("gpt-4o", 2_500, 10_000, 128_000)],
+        token="sk-vendor",
+    )
+    assert [offer.model for offer in offers_of(cloud)] == ["gpt-4o"]
 
 
 def test_a_provider_is_the_operators_own_and_ready_at_once() -> None:

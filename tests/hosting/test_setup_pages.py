@@ -10,15 +10,17 @@ from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from accounts import auth
-from hosting import going_rates, setups, stages, tokens
+from hosting import going_rates, inbox, setups, stages, tokens
 from hosting.going_rates import Range, Rates
 from hosting.models import Hoster, Server
 from hosting.stages import Found
 from tests import factories, fakes
 from tests.hosting.test_pages import page_of, shown, signed_in
 from tests.ports import ports
+from tests.staff import signed_in as signed_in_staff
 
 QUERIES_MAX = 15
 MODEL = "qwen2.5:7b"
@@ -166,11 +168,14 @@ def test_a_token_of_ones_own_is_kept_and_shown():
     refused = client.post(at(draft, "token"), {"server_token": "two words"}).content.decode()
     assert "no spaces" in refused
     assert 'value="two words"' in refused
-    page = client.post(at(draft, "token"), {"server_token": "my-own-token"}).content.decode()
-    assert shown(page, "token") == "my-own-token"
+    refused = client.post(at(draft, "token"), {"server_token": "x"}).content.decode()
+    assert "needs 16 to 500 ASCII characters" in refused
+    assert "At least 16 characters" in refused
+    page = client.post(at(draft, "token"), {"server_token": "my-own-good-token"}).content.decode()
+    assert shown(page, "token") == "my-own-good-token"
     draft.refresh_from_db()
-    assert tokens.unseal(server_id=draft.pk, sealed=draft.token_encrypted) == "my-own-token"
-    assert "my-own-token" not in page_of(client, at(draft, "token"))
+    assert tokens.unseal(server_id=draft.pk, sealed=draft.token_encrypted) == "my-own-good-token"
+    assert "my-own-good-token" not in page_of(client, at(draft, "token"))
 
 
 def test_another_token_makes_the_checks_begin_anew(fake: fakes.FakeServer):
@@ -178,7 +183,7 @@ def test_another_token_makes_the_checks_begin_anew(fake: fakes.FakeServer):
     draft = checked(client, fake)
     draft.refresh_from_db()
     assert setups.step(draft) == setups.MODELS
-    client.post(at(draft, "token"), {"server_token": "another"})
+    client.post(at(draft, "token"), {"server_token": "another-good-token"})
     draft.refresh_from_db()
     assert setups.step(draft) == setups.CHECK
     assert {result.state for result in setups.results(draft)} == {"waiting"}
@@ -275,9 +280,14 @@ def test_what_a_server_lists_is_read_with_care(body: bytes, found: tuple[Found, 
     [
         ({"models-0-offer": ""}, "Tick at least one model"),
         ({"models-0-price_in": ""}, "Fill this in"),
-        ({"models-0-price_in": -1}, "too little: at least 0"),
-        ({"models-0-price_out": 10**12}, "too much: at most"),
+        ({"models-0-price_in": -1}, "from 0 to 1,000,000,000"),
+        ({"models-0-price_out": 10**12}, "from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M"),
+        (
+            {"models-0-price_out": "9" * 21},
+            "from 0 to 1,000,000,000 nanodollars per token ($1,000,000 per 1M",
+        ),
         ({"models-0-model_id": "auto"}, "cannot be the id of a model"),
+        ({"models-0-model_id": "gpt-4o"}, "'gpt-4o' is the name of a commercial model"),
         ({"models-0-context_window": 0}, "too little: at least 1"),
     ],
 )
@@ -322,6 +332,15 @@ def test_a_chosen_model_that_does_not_answer_says_so_and_can_be_left_out(fake: f
     assert draft.models.count() == 1
 
 
+def test_what_is_given_away_is_told_at_the_end(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    draft = checked(client, fake)
+    given = offered(**{"models-0-price_out": 0})
+    page = client.post(at(draft, "models"), given, follow=True).content.decode()
+    assert f"{given['models-0-model_id']}: The answer’s tokens are free" in page
+    assert "Change its price in the portal" in page
+
+
 def test_the_market_is_shown_beside_the_price(fake: fakes.FakeServer):
     model = factories.unique("qwen")
     fake.script = fakes.model(names=[model, factories.unique("rare")])
@@ -348,6 +367,44 @@ def test_a_server_in_traffic_is_not_forgotten_nor_given_other_models(fake: fakes
         assert client.post(at(draft, step), offered())["Location"] == at(draft, "done")
     client.post(at(draft, "leave"))
     assert draft.models.count() == 1
+
+
+# ----------------------------------------------------------------------------------------------------- operator
+
+
+def test_the_operator_reads_how_far_a_registration_is(fake: fakes.FakeServer):
+    client = signed_in(factories.person("bob"))
+    draft = begun(client, fake.base_url)
+
+    def told() -> str:
+        draft.refresh_from_db()
+        return setups.last_check(draft)
+
+    assert "its hoster has made no token for it yet" in told()
+    client.post(at(draft, "token"), {"server_token": "another-good-token"})
+    assert "its hoster has not pressed “Check my server” yet" in told()
+    client.post(at(draft, "check"), {"again": "1"})
+    assert "“It is well” did not pass: The server is not well" in told()
+    client.post(at(draft, "token"), {"server_token": fake.token})
+    client.post(at(draft, "check"), {"again": "1"})
+    assert "passed; its hoster has not chosen models and prices yet" in told()
+    client.post(at(draft, "check"), {"again": "1"}, headers={"HX-Request": "true"})
+    assert "1 of 5 stages passed, the others were not looked at yet" in told()
+    client.post(at(draft, "check"), {"again": "1"})
+    cannot = fakes.plain(500, {})
+    healthy, fake.script = fake.script, lambda request: (cannot if request.body else healthy)(request)
+    client.post(at(draft, "models"), offered())
+    assert "answers 500" in told()
+
+
+def test_the_operator_reads_that_a_server_was_never_checked(monkeypatch: pytest.MonkeyPatch):
+    _, hoster = factories.hoster()
+    server, _ = factories.server(of=hoster)
+    Server.objects.filter(pk=server.pk).update(verified_at=None)
+    monkeypatch.setattr(inbox, "unverified", lambda: Server.objects.filter(pk=server.pk))
+    page = signed_in_staff().get(reverse("admin:moderation_queue")).content.decode()
+    assert server.base_url in page
+    assert "its hoster has not let it be checked yet" in page
 
 
 # ---------------------------------------------------------------------------------------------------- strangers

@@ -276,7 +276,9 @@ def test_a_pause_is_shown_until_it_ends():
 def test_a_waiting_price_is_in_the_portal():
     client, _, server, offer = bobs()
     client.post(f"/hosters/servers/{server.pk}/models/{offer.pk}", {"price_in": 1, "price_out": 2})
-    assert "$0.001, $0.002 from" in page_of(client, "/hosters/portal")
+    page = page_of(client, "/hosters/portal")
+    assert "then 1 ($0.001) from" in page
+    assert "then 2 ($0.002) from" in page
 
 
 def test_the_pages_hold_no_script_or_style_of_their_own():

@@ -100,5 +100,14 @@ def test_a_model_may_be_called_otherwise_on_its_server() -> None:
     ],
 )
 def test_models_that_cannot_stand_together_are_refused(models: list[ModelTerms]) -> None:
-    with pytest.raises(TermsRefused):
-        terms.check(models)
+    for check in (terms.check, terms.check_hosters):
+        with pytest.raises(TermsRefused):
+            check(models)
+
+
+@pytest.mark.parametrize("model_id", ["gpt-4o", "openai/gpt-4o", "claude-3-5-sonnet"])
+def test_the_name_of_a_commercial_model_is_the_operators_to_sell_and_no_hosters(model_id: str) -> None:
+    models = [ModelTerms("llama", 1, 2, 3), ModelTerms(model_id, 1, 2, 3, "mistral-7b-instruct")]
+    terms.check(models)
+    with pytest.raises(TermsRefused, match=f"'{model_id}' is the name of a commercial model .*its own name"):
+        terms.check_hosters(models)

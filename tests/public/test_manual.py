@@ -5,7 +5,7 @@ import re
 import pytest
 from django.test import Client
 
-from neuralgate import manual
+from neuralgate import manual, shell_sessions
 from routing.preferences import ROUTING_FIELDS
 from tests.test_docs import FENCE, slug
 
@@ -52,9 +52,37 @@ def test_examples_have_this_installations_address(settings):
         manual.text.cache_clear()
 
 
-def test_commands_are_shown_without_their_prompts_but_sessions_stay_whole():
-    assert manual.without_prompts("$ curl x \\\n    -H y\n$ ls") == "curl x \\\n    -H y\nls"
-    assert manual.without_prompts("$ ls\na.txt") == "$ ls\na.txt"
+@pytest.mark.parametrize(
+    ("session", "exchanges"),
+    [
+        ("$ curl x \\\n    -H y\n$ ls", [("curl x \\\n    -H y\nls", "")]),
+        ("$ curl -d '{\n  \"a\": 1}'\n$ ls", [("curl -d '{\n  \"a\": 1}'\nls", "")]),
+        ("$ python <<END\nprint('x\nEND\n$ ls", [("python <<END\nprint('x\nEND\nls", "")]),
+        ("$ ls\na.txt\n\n$ pwd # that's\n/", [("ls", "a.txt"), ("pwd # that's", "/")]),
+        ("$ ls", [("ls", "")]),
+        ("", []),
+    ],
+)
+def test_a_session_is_told_apart_into_commands_and_answers(session: str, exchanges: list[tuple[str, str]]):
+    assert shell_sessions.exchanges(session) == exchanges
+
+
+@pytest.mark.parametrize("name", manual.CHAPTERS)
+def test_what_is_copied_holds_no_prompt(name: str):
+    page = manual.text(name).html
+    copied = re.findall(r'<pre id="code-\d+" tabindex="0">(.*?)</pre>', page, re.DOTALL)
+    assert len(copied) == page.count("data-copy=")
+    assert all(copied)
+    assert not [text for text in copied if re.search(r"^\$ ", text, re.MULTILINE)]
+
+
+def test_the_quick_start_registers_what_each_of_its_servers_serves():
+    source = (manual.FOLDER / "quickstart.md").read_text()
+    (registered,) = re.findall(r'"id": "([^"]+)"', source)
+    servers = re.split(r"^### ", source.partition("## 2.")[0], flags=re.MULTILINE)[1:]
+    assert len(servers) == 4
+    for section in servers:
+        assert registered in section, section.splitlines()[0]
 
 
 def test_a_text_cannot_bring_html_of_its_own(tmp_path, monkeypatch):

@@ -235,7 +235,7 @@ def test_what_the_hoster_sees_of_the_customer(gateway: RunningGateway):
     assert (seen.body["min_p"], seen.body["x_vendor"]) == (0.1, {"deep": [1, 2]})
     assert seen.body["user"] != "alice@example.org"
     assert not {"api_base", "headers", "tier", "privacy_mode"} & set(seen.body)
-    assert seen.headers["authorization"] == "Bearer server-token"
+    assert seen.headers["authorization"] == "Bearer server-token-of-tests"
     everything = f"{seen.headers} {seen.body}"
     assert alice.key not in everything
     assert "alice@" not in everything

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from hosting import addresses, connector, fingerprints, registration, verification
 from hosting.drift import Fingerprint
 from hosting.registration import Registration
-from hosting.terms import ModelTerms
+from hosting.terms import ModelTerms, check_hosters
 from hosting.verification import Asked
 from neuralgate.management.answering import AnsweringCommand, model_terms
 
@@ -30,7 +30,10 @@ class Command(AnsweringCommand):
         parser.add_argument("--model", action="append", required=True, metavar="ID:IN:OUT[:CONTEXT]")
         parser.add_argument("--upstream", action="append", default=[], metavar="ID=NAME")
         parser.add_argument("--slots", type=int, help="parallel requests")
-        parser.add_argument("--server-token", help="the token the server already asks for")
+        parser.add_argument(
+            "--server-token",
+            help=f"the token the server already asks for, of {registration.TOKEN_CHARS_MIN} characters or more",
+        )
         parser.add_argument(
             "--skip-verification", action="store_true", help="you vouch for it: traffic at once"
         )
@@ -49,6 +52,7 @@ class Command(AnsweringCommand):
         **_: Any,
     ) -> dict[str, Any]:
         models = model_terms(model, upstream, context_default=settings.CONTEXT_WINDOW_DEFAULT)
+        check_hosters(models)
         seen = {}
         if server_token is not None and not skip_verification:
             seen = _verify(base_url, server_token, models)
@@ -70,7 +74,7 @@ class Command(AnsweringCommand):
 
 def _verify(base_url: str, token: str, models: list[ModelTerms]) -> dict[str, Fingerprint]:
     origin = addresses.parse_base_url(base_url, connector.policy())
-    registration.check_token(token)
+    registration.check_hosters_token(token)
     asked = [Asked(terms.model_id, terms.asked_as) for terms in models]
     found = asyncio.run(verification.verify(base_url=str(origin), token=token, models=asked))
     if not found.ok:
