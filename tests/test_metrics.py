@@ -196,7 +196,7 @@ def test_a_scrape_asks_at_most_fifteen_questions_of_one_moment():
 
 
 def test_a_served_request_moves_what_it_should_and_nothing_else(travel: Travel):
-    day = dt.timedelta(days=2)  # nobody else's requests are there
+    day = dt.timedelta(days=9, hours=5)  # when nobody else has requests
     travel(day)
     alice, *_, offer = served()
     before = scrape()
@@ -228,7 +228,7 @@ def test_the_total_of_requests_only_rises():
 
 
 def test_only_the_newest_requests_are_looked_at(monkeypatch: pytest.MonkeyPatch, travel: Travel):
-    travel(dt.timedelta(days=3))
+    travel(dt.timedelta(days=13, hours=7))
     alice, *_, offer = served()
     for _ in range(3):
         bookings.book(alice, offer)
