@@ -12,9 +12,8 @@ from billing.payments import Checkout, Payment, TakenBack
 from billing.stripe_client import NotConfigured, Refused, Unavailable
 
 ASK_AFTER = dt.timedelta(minutes=10)  # a payment takes minutes; after that an event may have been lost
-LOOKED_BACK = dt.timedelta(
-    days=30
-)  # Stripe repeats an event for three days; we may have been away for longer
+# Stripe repeats an event for three days; we may have been away for longer.
+LOOKED_BACK = dt.timedelta(days=30)
 NEVER_MADE = "Stripe knows nothing of it."
 FAILED = {"requires_payment_method", "requires_action", "canceled"}
 CHARGED_BACK = "A payment of yours was charged back."

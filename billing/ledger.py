@@ -11,9 +11,8 @@ from django.db import connection, transaction
 from accounts.models import Customer, Tier, User
 from billing.models import LedgerAccount, Transfer
 
-NAMESPACE = uuid.UUID(
-    "6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11"
-)  # ids of transfers derived from what they are for
+# Ids of transfers derived from what they are for.
+NAMESPACE = uuid.UUID("6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11")
 REVERSALS_MAX = 500  # in one call: its locks are held for a few hundred milliseconds
 
 BOOK_CREDIT = """

@@ -13,12 +13,13 @@ from hosting.models import Circuit, Hoster, ModerationAction, Server
 HEALTH_EXCLUDED_BELOW = 0.3
 HEALTH_LOWER_BELOW = 0.5
 ACTIONS_SHOWN_MAX = 20
+# What multiplies, before what says how far it counts.
 QUALITY = (
     "success",
     "consistency",
     "honesty",
     "disputes",
-)  # what multiplies, before what says how far it counts
+)
 
 
 @dataclass(frozen=True, slots=True)

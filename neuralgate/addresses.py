@@ -30,8 +30,6 @@ def make_main(address: EmailAddress, user: User) -> EmailAddress | None:
     try:
         with transaction.atomic():  # three rows: the former, the new one, the user's
             address.set_as_primary()
-    except (
-        IntegrityError
-    ):  # the main one of another account, which has not confirmed it, or of one at the same moment
+    except IntegrityError:  # another account's main one, not confirmed there or taken at the same moment
         raise AddressRefused("primary_email_refused") from None
     return former

@@ -22,9 +22,7 @@ from routing.history import Filter
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
-KEY_LAST_DAY = dt.date(
-    2999, 12, 31
-)  # the end of a day is the next one's midnight, and the calendar has an end
+KEY_LAST_DAY = dt.date(2999, 12, 31)  # its end is the next day's midnight, which the calendar must have
 
 
 class KeyForm(wording.Form):

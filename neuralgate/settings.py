@@ -109,23 +109,19 @@ WELCOME_CREDIT_NANOS = number("WELCOME_CREDIT_NANOS", 5_000_000_000, low=0, high
 PLATFORM_FEE_BPS = number("PLATFORM_FEE_BPS", 2_000, low=0, high=10000)  # basis points: 20 %
 EARNINGS_HOLD_S = number("EARNINGS_HOLD_S", 86_400, low=0)
 PAYOUT_MIN_NANOS = number("PAYOUT_MIN_NANOS", 10_000_000_000, high=10**18)  # 10 USD
-PAYOUT_AUTO_MAX_NANOS = number(
-    "PAYOUT_AUTO_MAX_NANOS", 0, low=0, high=10**18
-)  # up to here a known destination needs no person; 0: each payout waits for one
-PAYOUT_SECOND_APPROVAL_NANOS = number(
-    "PAYOUT_SECOND_APPROVAL_NANOS", 100_000_000_000, low=0, high=10**18
-)  # above it, two people approve
-ADMIN_CREDIT_MAX_NANOS = number(
-    "ADMIN_CREDIT_MAX_NANOS", 100_000_000_000, low=0, high=10**18
-)  # what one person credits to one customer in 24 hours
+# Up to here a known destination needs no person; 0: each payout waits for one.
+PAYOUT_AUTO_MAX_NANOS = number("PAYOUT_AUTO_MAX_NANOS", 0, low=0, high=10**18)
+# Above it, two people approve.
+PAYOUT_SECOND_APPROVAL_NANOS = number("PAYOUT_SECOND_APPROVAL_NANOS", 100_000_000_000, low=0, high=10**18)
+# What one person credits to one customer in 24 hours.
+ADMIN_CREDIT_MAX_NANOS = number("ADMIN_CREDIT_MAX_NANOS", 100_000_000_000, low=0, high=10**18)
 TOPUP_MIN_NANOS = number("TOPUP_MIN_NANOS", 5_000_000_000, low=10_000_000, high=10**18)  # 5 USD
 TOPUP_MAX_NANOS = number("TOPUP_MAX_NANOS", 1_000_000_000_000, low=10_000_000, high=10**18)  # 1,000 USD
 STRIPE_SECRET_KEY = text("STRIPE_SECRET_KEY")  # empty: no cards and no payouts by Stripe
 STRIPE_WEBHOOK_SECRET = words("STRIPE_WEBHOOK_SECRET")  # one of each endpoint made at Stripe
 STRIPE_API_BASE = text("STRIPE_API_BASE", "https://api.stripe.com").rstrip("/")
-AUTO_MAX_PRICE = number(
-    "AUTO_MAX_PRICE", 5_000, low=0
-)  # nanodollars per token, input and output, for model="auto"
+# Nanodollars per token, input and output, for model="auto".
+AUTO_MAX_PRICE = number("AUTO_MAX_PRICE", 5_000, low=0)
 
 # ----------------------------------------------------------------------------------------------------- limits
 REQUEST_BODY_BYTES_MAX = number("REQUEST_BODY_BYTES_MAX", 4 * 1024 * 1024)
@@ -157,14 +153,12 @@ SWEEP_EVERY_S = number("SWEEP_EVERY_S", 15)
 AUDIT_EVERY_S = number("AUDIT_EVERY_S", 600)
 HEALTH_EVERY_S = number("HEALTH_EVERY_S", 45)
 CONSISTENCY_EVERY_S = number("CONSISTENCY_EVERY_S", 600, low=0)  # 0: off
-TEST_PRICE_MAX = number(
-    "TEST_PRICE_MAX", 2_000, low=0
-)  # nanodollars per token that a test of ours pays at most
+# Nanodollars per token that a test of ours pays at most.
+TEST_PRICE_MAX = number("TEST_PRICE_MAX", 2_000, low=0)
 TEST_BUDGET_NANOS = number("TEST_BUDGET_NANOS", 1_000_000_000, low=0)  # of all tests of a day
 PRICE_DELAY_S = number("PRICE_DELAY_S", 600, low=0)
-GATEWAY_URL = text("GATEWAY_URL").rstrip(
-    "/"
-)  # where tests of ours are sent; empty: this machine's web processes
+# Where tests of ours are sent; empty: this machine's web processes.
+GATEWAY_URL = text("GATEWAY_URL").rstrip("/")
 CRASH_AT = text("NG_CRASH_AT")  # tests only: where this process kills itself, see routing/crashpoints.py
 EXPORT_PAGE_ROWS = number("EXPORT_PAGE_ROWS", 1_000)
 SERVER_SLOTS_DEFAULT = number("SERVER_SLOTS_DEFAULT", 64)

@@ -28,9 +28,8 @@ SELECT * FROM routing_admit(%s::uuid[], {digests}, %s::text[], %s::bigint[], %s:
     %s::boolean)
 """
 ADMIT_KEYS = ADMIT.format(digests="%s::text[]")
-ADMIT_REPLACED = ADMIT.format(
-    digests="accounts_current_digests(%s::text[])"
-)  # strings from before a rotation
+# Strings from before a rotation.
+ADMIT_REPLACED = ADMIT.format(digests="accounts_current_digests(%s::text[])")
 
 
 class Application(NamedTuple):

@@ -30,10 +30,11 @@ KEEPALIVES: dict[str, Any] = {
     "tcp_user_timeout": 8_000,
 }  # fmt: skip
 ABANDONED: set[asyncio.Future[Any]] = set()
+# Deadlocks and serialisation failures are Operational.
 RETRYABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
-)  # deadlocks and serialisation failures are Operational
+)
 
 
 async def bounded(work: Coroutine[Any, Any, Result], limit_s: float) -> Result:

@@ -66,9 +66,8 @@ class Relay:
             ticket, traffic.settlement, self._loop.time, before=before._booking if before else None
         )
         self._attempt: Attempt | None = None  # the last one
-        self._failure: Failure | None = (
-            before._failure if before else None
-        )  # what is told, if nobody serves it
+        # What is told, if nobody serves it.
+        self._failure: Failure | None = before._failure if before else None
         self._hung_up = False
         self.tried: frozenset[int] = before.tried if before else frozenset()
         self.problem: Problem | None = None

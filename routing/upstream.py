@@ -126,9 +126,8 @@ class Upstreams:
             .header("accept", "text/event-stream" if stream else "application/json")
             .header("accept-encoding", "identity")
             .body_bytes(body)
-            .streamed_read_buffer_limit(
-                0 if stream else WHOLE_ANSWER_BUFFER_BYTES
-            )  # 0: do not wait for a body
+            # 0: do not wait for a body.
+            .streamed_read_buffer_limit(0 if stream else WHOLE_ANSWER_BUFFER_BYTES)
             .build_streamed()
         )
         try:
