@@ -137,9 +137,8 @@ class Directory:
         shared = {server: Shared(*sums) for server, *sums in await cursor.fetchall()}
         cursor = await connection.execute(catalogue.CIRCUITS)
         self._load.adopt([CircuitChange(*row) for row in await cursor.fetchall()], shared)
-        if (
-            self._stock.take(rows) or auto_models != self._auto_models
-        ):  # with no wait in between: all or nothing
+        # With no wait in between: all or nothing.
+        if self._stock.take(rows) or auto_models != self._auto_models:
             self._arrange(auto_models)
         self.loaded_s = now
 
@@ -173,10 +172,13 @@ class Directory:
                 if self._listener is None:
                     self._listener = await self._connect()
                     await self._listener.execute("LISTEN offers")
+                told = False
                 async for _ in self._listener.notifies(timeout=REFRESH_S, stop_after=1):
+                    told = True
+                if told:
                     await asyncio.sleep(GATHER_S)
-                async for _ in self._listener.notifies(timeout=0):
-                    pass  # one reading is for all of them
+                    async for _ in self._listener.notifies(timeout=0):
+                        pass  # one reading is for all of them
                 await self.reload()
             except Exception as error:  # whatever it is, this must go on: it carries the heartbeat
                 log.warning("directory.stale", error=type(error).__name__, detail=str(error)[:200])
