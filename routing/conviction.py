@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from accounts.models import User
 from billing import disputes, ledger
 from billing.disputes import Undecidable
-from billing.ledger import REVERSALS_MAX, Reversal
+from billing.ledger import FEE_BACK, NET_BACK, REVERSALS_MAX, Reversal
 from billing.models import Dispute
 from hosting.models import ModerationAction
 from routing.models import InferenceRequest
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 REVERSAL = "reversal"  # in an action's evidence
 MARGIN = dt.timedelta(minutes=20)  # a request's id is of its beginning, its booking of its end
 
-PAID = """
+PAID = f"""
 -- routing_inferencerequest_server (server, id): the paid requests of a model on a server that were booked since
 -- and that began before the action (ids are UUIDv7), without those that were reversed already (billing_transfer_pkey)
 SELECT r.id, r.input_tokens, r.output_tokens, r.claimed_input_tokens, r.claimed_output_tokens
@@ -34,7 +34,7 @@ SELECT r.id, r.input_tokens, r.output_tokens, r.claimed_input_tokens, r.claimed_
  WHERE r.server_id = %(server)s AND r.id > %(after)s::uuid AND r.id < %(before)s::uuid AND r.model_id = %(model)s
    AND r.created_at >= %(since)s AND r.cost_nanos > 0
    AND NOT EXISTS (SELECT 1 FROM billing_transfer t
-                    WHERE t.id IN (billing_transfer_id(r.id, 3), billing_transfer_id(r.id, 4)))
+                    WHERE t.id IN (billing_transfer_id(r.id, {NET_BACK}), billing_transfer_id(r.id, {FEE_BACK})))
  ORDER BY r.id
 """
 OPEN = """
@@ -77,25 +77,40 @@ def carry_out(action: ModerationAction) -> int:
         paid = cursor.fetchall()
     back_nanos = 0
     for start in range(0, len(paid), REVERSALS_MAX):
-        reversals = [
-            Reversal(
-                charge,
-                kept(input_tokens, claimed_input, told["keep_input"]),
-                kept(output_tokens, claimed_output, told["keep_output"]),
-            )
-            for charge, input_tokens, output_tokens, claimed_input, claimed_output in paid[
-                start : start + REVERSALS_MAX
-            ]
-        ]
+        reversals = [_reversal(told, *request) for request in paid[start : start + REVERSALS_MAX]]
         done = ledger.reverse(reversals=reversals, reason=f"moderation {action.pk}: {action.rule}")
         back_nanos += sum(one.gross_back_nanos for one in done)
         if not told["keep_input"] and not told["keep_output"]:
             back_nanos += sum(_uphold(one.charge, action) for one in done if one.status == "disputed")
-    action.evidence = {**action.evidence, "nanos_back": action.evidence.get("nanos_back", 0) + back_nanos}
-    action.save(update_fields=["evidence"])
+    _keep_count(action, back_nanos)
+    return back_nanos
+
+
+def _reversal(
+    told: dict[str, Any],
+    charge: uuid.UUID,
+    input_tokens: int,
+    output_tokens: int,
+    claimed_input: int | None,
+    claimed_output: int | None,
+) -> Reversal:
+    """What an action leaves of one request. told: its evidence of the money."""
+    return Reversal(
+        charge,
+        kept(input_tokens, claimed_input, told["keep_input"]),
+        kept(output_tokens, claimed_output, told["keep_output"]),
+    )
+
+
+def _keep_count(action: ModerationAction, back_nanos: int) -> None:
+    """Add to what the action's evidence says was given back; 0 says that it was carried out."""
+    with transaction.atomic():  # a sweep and a verdict may both be at it
+        row = ModerationAction.objects.select_for_update().get(pk=action.pk)
+        counted = row.evidence.get("nanos_back", 0) + back_nanos
+        action.evidence = {**row.evidence, "nanos_back": counted}
+        action.save(update_fields=["evidence"])
     if back_nanos:
         log.warning("earnings.reversed", action=action.pk, rule=action.rule, nanos=back_nanos)
-    return back_nanos
 
 
 def _uphold(charge: uuid.UUID, action: ModerationAction) -> int:
@@ -109,19 +124,26 @@ def _uphold(charge: uuid.UUID, action: ModerationAction) -> int:
 
 
 def reject(*, dispute: Dispute, verdict: str, actor: User) -> Dispute:
-    """The dispute is rejected; what a conviction says of the request waited for this, and is carried out with it.
-
-    Raises Undecidable.
-    """
-    with transaction.atomic():
-        rejected = disputes.decide(dispute=dispute, upheld=False, verdict=verdict, actor=actor)
-        request = InferenceRequest.objects.get(pk=dispute.charge)
-        for action in ModerationAction.objects.filter(
+    """The dispute is rejected; then a conviction that waited for this takes its excess. Raises Undecidable."""
+    rejected = disputes.decide(dispute=dispute, upheld=False, verdict=verdict, actor=actor)
+    request = InferenceRequest.objects.select_related("server").get(pk=dispute.charge)
+    action = (
+        ModerationAction.objects.filter(
+            hoster=request.server.hoster_id if request.server else None,
             evidence__reversal__server=request.server_id,
             evidence__reversal__model=request.model_id,
             created_at__gt=request.created_at - MARGIN,
-        ).order_by("pk"):
-            carry_out(action)
+        )
+        .order_by("pk")
+        .first()
+    )
+    if action is not None:
+        left = _reversal(
+            action.evidence[REVERSAL], request.pk, request.input_tokens, request.output_tokens,
+            request.claimed_input_tokens, request.claimed_output_tokens,
+        )  # fmt: skip
+        (done,) = ledger.reverse(reversals=[left], reason=f"moderation {action.pk}: {action.rule}")
+        _keep_count(action, done.gross_back_nanos)
     return rejected
 
 
