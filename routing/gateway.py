@@ -266,8 +266,10 @@ class Gateway:
         try:
             await relay.given_back()
             ticket = await self._tickets.take(asked, [], tried=relay.tried)
-        except ApiError:
-            await relay.fail(relay.problem or envelope.UPSTREAM_FAILED)
+        except ApiError as error:
+            # Who is busy or paused was not asked, and may have the route that the others lack.
+            left_out = isinstance(error, NobodyFits) and relay.problem is envelope.UNSUPPORTED
+            await relay.fail(error.problem if left_out else relay.problem or envelope.UPSTREAM_FAILED)
             return relay
         headers[0] = request_id(ticket.charge)
         relay = relay.followed_by(ticket)

@@ -149,7 +149,8 @@ class Relay:
             if position > 1 and not self._may_retry(deadline_s):
                 break
             if not self._takes(offer, last=position == len(offers)):
-                self._failure = self._failure or Failure("no free slot", neutral=True, retry_after_s=1)
+                if self._failure is None or self._failure.unsupported:  # who was not asked may have the route
+                    self._failure = Failure("no free slot", neutral=True, retry_after_s=1)
                 continue
             self.tried |= {offer.server_id}
             self._attempt = attempt = Attempt(
@@ -162,10 +163,9 @@ class Relay:
             except Failure as caught:
                 # Its frames have what was read, up to 16 MiB.
                 caught.__traceback__ = caught.__context__ = None
+                # To lack a route is the caller's mistake only where nothing else failed.
                 if self._failure is None or not caught.unsupported:
-                    self._failure = (
-                        caught  # to lack a route is the caller's mistake only where nothing else failed
-                    )
+                    self._failure = caught
                 self._note_failure(attempt, caught)
             else:
                 self._note_success(attempt)

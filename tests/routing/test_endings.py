@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from billing.models import Charge
+from hosting.models import HostedModel
 from routing.models import InferenceRequest
 from tests import factories, fakes
 from tests.gateway import RunningGateway
@@ -459,6 +460,25 @@ def test_a_server_that_lost_the_model_does_not_excuse_one_that_fails(gateway: Ru
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_failed")
     assert_free(alice)
     assert outcome(Charge.objects.filter(account=alice.account).latest("created_at")) == "no_server"
+
+
+def test_a_busy_server_may_have_what_another_lost(gateway: RunningGateway):
+    alice, carol = factories.person(), factories.person()
+    name = factories.unique("model")
+    lost, busy = fakes.FakeServer(fakes.plain(404, {})), fakes.FakeServer(fakes.model(pause_s=1.0))
+    _, lost_offer = factories.server(lost.base_url)
+    full, _ = factories.server(busy.base_url, model=name, slots=1)
+    gateway.wait_for(full)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        running = pool.submit(post, gateway, carol, name)
+        while not busy.asked:
+            time.sleep(0.01)
+        HostedModel.objects.filter(pk=lost_offer.pk).update(model_id=name)
+        gateway.refresh()
+        answer = post(gateway, alice, name)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_server_available")
+        assert len(lost.asked) == 1
+        assert running.result().status_code == 200
 
 
 def test_servers_that_lost_the_model_do_not_hide_the_one_that_has_it(gateway: RunningGateway):
