@@ -15,12 +15,12 @@ LAST_DAY = f"""
 SELECT coalesce(sum(requests), 0)::bigint, coalesce(sum(input_tokens + output_tokens), 0)::bigint
   FROM routing_usagehour WHERE hour > app_now() - interval '1 day' AND {tester.OF_CUSTOMERS}
 """
-FIRST_TOKEN = """
+FIRST_TOKEN = f"""
 -- the primary key, from its end: the median over the last streams of a day
 SELECT round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ttft_ms))::int FROM (
     SELECT ttft_ms, success, streamed FROM routing_inferencerequest
      WHERE id >= (lpad(to_hex((extract(epoch FROM app_now() - interval '1 day') * 1000)::bigint), 12, '0')
-                  || repeat('0', 20))::uuid
+                  || repeat('0', 20))::uuid AND {tester.OF_CUSTOMERS}
      ORDER BY id DESC LIMIT 2000) latest
  WHERE success AND streamed AND ttft_ms IS NOT NULL
 """
@@ -108,7 +108,7 @@ def last_day() -> Day:
     with connection.cursor() as cursor:
         cursor.execute(LAST_DAY, {"tester": tester.email()})
         requests, tokens = cursor.fetchone()
-        cursor.execute(FIRST_TOKEN)
+        cursor.execute(FIRST_TOKEN, {"tester": tester.email()})
         (ttft_ms,) = cursor.fetchone()
     return Day(requests, tokens, ttft_ms)
 

@@ -10,6 +10,7 @@ from hosting import market, showcase
 from hosting.models import HostedModel
 from neuralgate import network
 from routing import preview, tester
+from routing.models import InferenceRequest
 from tests import bookings, factories
 
 
@@ -36,9 +37,10 @@ def test_the_platforms_own_tests_are_no_traffic_of_customers():
     key, row = factories.new_key(own)
     _, offer = factories.server()
     before = network.pulse.last_day()
-    bookings.book(factories.Person(own, key, row), offer)
-    after = network.pulse.last_day()
-    assert (after.requests, after.tokens) == (before.requests, before.tokens)
+    for _ in range(3):
+        call = bookings.book(factories.Person(own, key, row), offer)
+        InferenceRequest.objects.filter(pk=call.id).update(streamed=True, ttft_ms=10**8)
+    assert network.pulse.last_day() == before
 
 
 def test_what_the_operator_gives_away_is_not_the_markets_lowest_price(monkeypatch):
