@@ -29,7 +29,10 @@ CLOSED = tuple(
     for name, pattern in (
         ("ChatGPT", r"(?<![a-z0-9])chat[^a-z0-9]?gpt"),
         # The number ends the word, but for 4o and 4v: gpt4all is open, and Cerebras-GPT-6.7B is 6.7 billion parameters.
-        ("GPT", r"(?<![a-z0-9])gpt[^a-z0-9/]*[3-9](?:\.?\d)*+[ov]?(?![a-z0-9])"),
+        (
+            "GPT",
+            r"(?<![a-z0-9])gpt[^a-z0-9/]*[3-9](?:\.?\d)*+(?:o|v|turbo|omni)?(?:mini)?(?![a-z0-9])(?!-x-)",
+        ),
         # Short as they are, they count only where the name begins: Marco-o1 is an open model.
         ("OpenAI o1", r"(?:^|/|openai[^a-z0-9])o1(?![a-z0-9])(?!-open)"),
         ("OpenAI o3", r"(?:^|/|openai[^a-z0-9])o3(?![a-z0-9])"),
