@@ -38,6 +38,7 @@ def own() -> Iterator[None]:
         else:
             cluster.execute("SELECT pg_advisory_lock(%s)", [BUILDING])
             _copy(cluster, _template(cluster), name)
+    _disconnect()
     connection.settings_dict["NAME"] = name
     try:
         yield
@@ -67,10 +68,13 @@ def _template(cluster: psycopg.Connection) -> str:
 def _migrate(cluster: psycopg.Connection, name: str) -> None:
     """Make a database and migrate it; nothing is connected with it afterwards."""
     _copy(cluster, "template1", name)
+    _disconnect()  # an open connection would lead elsewhere
     original, connection.settings_dict["NAME"] = connection.settings_dict["NAME"], name
-    call_command("migrate", verbosity=0)
-    _disconnect()
-    connection.settings_dict["NAME"] = original
+    try:
+        call_command("migrate", verbosity=0)
+    finally:
+        _disconnect()
+        connection.settings_dict["NAME"] = original
 
 
 def _cluster() -> psycopg.Connection:

@@ -412,14 +412,18 @@ def test_notices_wait_by_channel_until_they_are_out_or_given_up():
 
 
 def test_web_processes_are_counted_while_their_hearts_beat():
-    others = GatewayProcess.objects.all()
-    others.update(heartbeat_at=timezone.now() + dt.timedelta(minutes=10))  # none of them dies meanwhile
-    before = scrape()["web_processes", ""]
     process = GatewayProcess.objects.create(boot=bookings.new_id())
-    assert scrape()["web_processes", ""] == before + 1
-    others.filter(pk=process.pk).update(heartbeat_at=timezone.now() - dt.timedelta(minutes=2))
-    assert scrape()["web_processes", ""] == before
-    others.update(heartbeat_at=timezone.now())
+    live = GatewayProcess.objects.filter(heartbeat_at__gt=timezone.now() - dt.timedelta(seconds=60))
+    others = live.exclude(pk=process.pk)
+    try:
+        counted = scrape()["web_processes", ""]
+        assert 1 <= counted <= others.count() + 1  # a gateway of another test may die at this moment
+        GatewayProcess.objects.filter(pk=process.pk).update(
+            heartbeat_at=timezone.now() - dt.timedelta(minutes=2)
+        )
+        assert scrape()["web_processes", ""] <= others.count()
+    finally:
+        process.delete()
 
 
 def test_the_clock_of_this_machine_is_compared_with_the_databases(travel: Travel):
