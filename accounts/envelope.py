@@ -81,7 +81,7 @@ PLAYGROUND_KEY = Problem(
     403,
     PERMISSION,
     "playground_key",
-    "The playground's key only asks models. Use a key of your own for this; /account makes one.",
+    "The playground's key asks models and reads, and changes nothing. Use a key of your own; /account makes one.",
 )
 FORBIDDEN = Problem(403, PERMISSION, "forbidden", "This is not yours to see or change.")
 MODEL_NOT_ALLOWED = Problem(

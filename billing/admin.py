@@ -14,6 +14,7 @@ from django.utils import timezone
 from unfold.decorators import action
 
 from accounts.admin import ReadOnly
+from accounts.days import LAST_DAY
 from billing import account_statement, money
 from billing.credit_admin import credit
 from billing.models import (
@@ -26,7 +27,6 @@ from billing.models import (
     Transfer,
 )
 
-LAST_DAY = dt.date(2999, 12, 31)  # nothing is booked later, and the calendar's own last day has no next one
 Maturity._meta.verbose_name_plural = "maturities"  # shown here only, so it needs no migration
 
 

@@ -13,6 +13,7 @@ from billing.models import LedgerAccount, Transfer
 
 # Ids of transfers derived from what they are for.
 NAMESPACE = uuid.UUID("6c7f3a51-5a0e-5f43-9a3e-2b9f6a1f0c11")
+NET_BACK, FEE_BACK = 3, 4  # last byte of a refund's id: of the hoster's part, of the platform's
 REVERSALS_MAX = 500  # in one call: its locks are held for a few hundred milliseconds
 
 BOOK_CREDIT = """

@@ -21,10 +21,7 @@ SCORE_MIN = 0.4  # below, a server gets no requests
 CONVICT_AT = 6.0  # log10 of the likelihood ratio
 PRIOR_ACCURACY = 0.9  # the questions are easy
 # What an honest server is held to; 0.9 forgives some difference from its peers.
-ACCURACY_MIN, ACCURACY_MAX = (
-    0.5,
-    0.9,
-)
+ACCURACY_MIN, ACCURACY_MAX = 0.5, 0.9
 CHEAT_RATIO = 0.35  # the accuracy of a cheat, relative to an honest server's
 OWNERS_MIN, OWNER_ANSWERS_MIN = 2, 20
 DOUBT_OWNERS_MIN, DOUBT_RIGHT_MAX = 3, 0.2

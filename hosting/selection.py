@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.core.paginator import Page, Paginator
 
+from accounts import wording
 from hosting.market import Listing, Offer
 
 PAGE_ROWS = 24
@@ -21,7 +22,7 @@ SORTS = {
 Key = Callable[[Listing], tuple[Any, ...]]
 
 
-class Wishes(forms.Form):
+class Wishes(wording.Form):
     """The query of /models. What cannot be understood is left out: a page of a catalogue is never an error."""
 
     q = forms.CharField(

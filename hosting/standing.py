@@ -14,12 +14,7 @@ HEALTH_EXCLUDED_BELOW = 0.3
 HEALTH_LOWER_BELOW = 0.5
 ACTIONS_SHOWN_MAX = 20
 # What multiplies, before what says how far it counts.
-QUALITY = (
-    "success",
-    "consistency",
-    "honesty",
-    "disputes",
-)
+QUALITY = ("success", "consistency", "honesty", "disputes")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ def listing(request: HttpRequest, customer: Customer) -> HttpResponse:
 
 @customers_only
 def dispute(request: HttpRequest, customer: Customer, request_id: str) -> HttpResponse:
-    """Dispute one request; what is refused is said beside what was written. Who only looks is led to the receipt."""
+    """Dispute one request; what is refused is said beside what was written. A GET leads to the receipt."""
     wanted = receipts.parse(request_id)
     found = receipts.of(customer, wanted) if wanted else None
     if found is None:

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import issuing, wording
+from accounts.days import LAST_DAY
 from accounts.models import ApiKey
 from billing import disputes, money
 from billing.models import Dispute
@@ -22,7 +23,6 @@ from routing.history import Filter
 
 MODELS_MAX = 100
 SPEND_LIMIT_USD_MAX = Decimal(1_000_000)
-KEY_LAST_DAY = dt.date(2999, 12, 31)  # its end is the next day's midnight, which the calendar must have
 
 
 class KeyForm(wording.Form):
@@ -76,9 +76,9 @@ class KeyForm(wording.Form):
             return None
         if last_day < timezone.now().date():
             raise ValidationError("This day has passed. Choose today or a later one.")
-        if last_day > KEY_LAST_DAY:
+        if last_day > LAST_DAY:
             raise ValidationError(
-                f"Choose a day before the year {KEY_LAST_DAY.year + 1}, or none: it then works until you revoke it."
+                f"Choose a day before the year {LAST_DAY.year + 1}, or none: it then works until you revoke it."
             )
         return dt.datetime.combine(last_day, dt.time(), dt.UTC) + dt.timedelta(days=1)
 

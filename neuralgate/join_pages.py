@@ -92,7 +92,7 @@ def link(request: HttpRequest, ticket: str) -> HttpResponse:
 
 
 def _begin_again(request: HttpRequest) -> HttpResponse:
-    """To the page that sends codes; it knows the address, and says why, once, to who had a code."""
+    """To the page that sends codes; it knows the address, and tells whoever had a code, once, why it is over."""
     if request.session.pop(TICKET, None):
         messages.error(request, CODE_OVER)
     goal = request.session.get(NEXT, "")

@@ -49,8 +49,10 @@ def flag(name: str, default: bool = False) -> bool:
 def link(name: str) -> str:
     """Another page, here or elsewhere; empty: none."""
     value = text(name)
-    if value and not value.startswith(("/", "https://", "http://")):
-        raise SystemExit(f"{name} must begin with https:// or /, not {value!r}.")
+    if value and (value.startswith("//") or not value.startswith(("/", "https://", "http://"))):
+        raise SystemExit(
+            f"{name} must be a path like /terms, or begin with https:// or http://, not {value!r}."
+        )
     return value
 
 
@@ -294,9 +296,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "neuralgate_cache",
-        "OPTIONS": {
-            "MAX_ENTRIES": 20_000
-        },  # of 300, the default, a flood would push the counts of sign-ins out
+        # Of 300, the default, a flood would push the counts of sign-ins out.
+        "OPTIONS": {"MAX_ENTRIES": 20_000},
     },
     "process": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},  # what may be seconds old
 }

@@ -31,10 +31,7 @@ KEEPALIVES: dict[str, Any] = {
 }  # fmt: skip
 ABANDONED: set[asyncio.Future[Any]] = set()
 # Deadlocks and serialisation failures are Operational.
-RETRYABLE = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-)
+RETRYABLE = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
 async def bounded(work: Coroutine[Any, Any, Result], limit_s: float) -> Result:

@@ -212,10 +212,8 @@ def _act(own: Claims, sides: dict[str, float | None]) -> None:
         f"(over {len(own.output)} requests). You get half of your traffic, and the excess that was not released yet "
         "goes back to the customers. Check how your server counts, then answer on your portal."
     )
-    for kind in (
-        Kind.PROBATION,
-        Kind.NOTICE,
-    ):  # who is treated as strictly already is told, and gives back as well
+    # Who is treated as strictly already is told, and gives back as well.
+    for kind in (Kind.PROBATION, Kind.NOTICE):
         action = moderation.act(
             kind, hoster, server=offer.server, rule=RULE, reason=reason, evidence=evidence
         )

@@ -5,7 +5,9 @@ import uuid
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
+from accounts.days import LAST_DAY
 from accounts.models import Customer
+from billing.ledger import FEE_BACK, NET_BACK
 from routing import endings, usage
 from routing.export import first_id
 
@@ -14,7 +16,7 @@ ROWS_MAX = 200
 LOOKED_AT_MAX = 10_000  # requests that one page of a filtered list goes through: then it says where to go on
 RUNNING_MAX = dt.timedelta(days=1)  # a request is booked after its id was made
 CLOCKS_APART = dt.timedelta(minutes=1)  # ids are made by the gateways' clocks
-FIRST_DAY, LAST_DAY = dt.date(2020, 1, 1), dt.date(2999, 12, 31)  # before and after there are no requests
+FIRST_DAY = dt.date(2020, 1, 1)  # before there are no requests
 NEWEST = uuid.UUID(int=2**128 - 1)
 OLDEST = uuid.UUID(int=0)
 
@@ -28,9 +30,9 @@ AGREES = """
    AND (%(until)s::timestamptz IS NULL OR r.created_at < %(until)s)
 """
 
-REFUNDED = """
+REFUNDED = f"""
 coalesce((SELECT sum(t.amount_nanos) FROM billing_transfer t  -- by primary key
-           WHERE t.id IN (billing_transfer_id(r.id, 3), billing_transfer_id(r.id, 4))), 0)::bigint"""
+           WHERE t.id IN (billing_transfer_id(r.id, {NET_BACK}), billing_transfer_id(r.id, {FEE_BACK}))), 0)::bigint"""
 
 PAGE = f"""
 -- a range of routing_inferencerequest_customer (customer, id) from its end; ids are in order of admission, so that

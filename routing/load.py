@@ -84,9 +84,8 @@ class Load:
         self._shared: dict[int, Shared] = {}
         self._lacking: dict[str, dict[int, float]] = {}  # by route and offer: until when
         self.share = 1  # gateway processes that share the servers' slots
-        self.epoch = (
-            0  # rises when a server comes or goes at once: what was weighed before is not true any more
-        )
+        # Rises when a server comes or goes at once: what was weighed before is not true any more.
+        self.epoch = 0
 
     # ------------------------------------------------------------------------------------------ one request's life
 

@@ -18,11 +18,7 @@ SLACK_TOKENS = 16
 TOOL_CALL_TOKENS = 32
 TOKENS_MAX = 10**7
 # Ġ and Ċ of byte-level tokenizers, and what undecodable bytes become.
-ODD_SIGNS = (
-    "\u0120",
-    "\u010a",
-    "\ufffd",
-)
+ODD_SIGNS = ("\u0120", "\u010a", "\ufffd")
 
 
 def prompt_estimate(call: Call, bytes_per_token: float) -> int:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Customer
+from billing.ledger import FEE_BACK, NET_BACK
 from billing.models import Charge, Transfer
 from routing import endings
 from routing.models import InferenceRequest
 
 TAGS = 255  # a charge's transfers carry its id with another last byte
-NET_BACK, FEE_BACK = 3, 4  # that byte where the hoster's and the platform's parts are given back
 NAMED = re.compile(r"(?:req_|chatcmpl-|cmpl-)?([0-9a-fA-F]{32})")
 NOT_SHOWN = "shape"  # of an explanation: for our own tests of servers, no reason for anything
 

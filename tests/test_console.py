@@ -123,7 +123,7 @@ def path(kind: str, model: type[Model], *args: object) -> str:
 
 def test_an_empty_list_says_what_to_do_and_only_what_one_may(staff: Client):
     assert "Add the first" not in opened(staff, path("changelist", Payout) + "?q=nothing-like-it")
-    assert "Nothing agrees" in opened(staff, path("changelist", Payout) + "?q=nothing-like-it")
+    assert "Nothing found" in opened(staff, path("changelist", Payout) + "?q=nothing-like-it")
 
 
 def opened(client: Client, page: str) -> str:

@@ -74,7 +74,7 @@ def test_a_wrong_value_is_one_plain_sentence(reader: str, value: str, monkeypatc
 
 def test_a_link_leads_to_a_page(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TERMS_URL", "javascript:alert(1)")
-    with pytest.raises(SystemExit, match="TERMS_URL must begin with https:// or /"):
+    with pytest.raises(SystemExit, match="TERMS_URL must be a path like /terms, or begin with https://"):
         settings.link("TERMS_URL")
     monkeypatch.setenv("TERMS_URL", "https://example.org/terms")
     assert settings.link("TERMS_URL") == "https://example.org/terms"

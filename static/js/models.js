@@ -4,7 +4,7 @@
 const NANOS_PER_USD = 1e9;
 
 function dollars(usd) {
-  return `$${usd.toFixed(Number.isInteger(Math.round(usd * 1e6) / 1e4) ? 2 : 5).replace(/(\.\d\d\d*?)0+$/, "$1")}`;
+  return `$${usd.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 5 })}`;
 }
 
 function perMillion(nanos) {

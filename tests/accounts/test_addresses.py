@@ -65,9 +65,8 @@ def test_without_a_mail_server_nobody_takes_another_ones_address():
     alice, carol = resident(), resident("carol")
     second = f"{factories.unique('alice')}@example.org"
     EmailAddress.objects.create(user=alice, email=second)
-    by_hand = User.objects.create_user(
-        f"{factories.unique('olga')}@example.org"
-    )  # without a row of allauth's
+    # Without a row of allauth's.
+    by_hand = User.objects.create_user(f"{factories.unique('olga')}@example.org")
     for taken in (alice.email, second, by_hand.email, second.upper()):
         page = press(site.signed_in(carol), "action_add", taken)
         assert "This address cannot be added here" in page

@@ -10,13 +10,14 @@ from django.core.exceptions import ValidationError
 
 from accounts import wording
 from hosting import forms as hosting_forms
+from hosting import selection
 from neuralgate import forms as neuralgate_forms
 from neuralgate import join_pages, money_forms, sign_in_forms
 
 DJANGOS = re.compile(
     r"This field is required|Ensure this|[Vv]alid (choice|date|URL|email)|Enter a |available choices|[Ll]oad a valid"
 )
-MODULES = (neuralgate_forms, money_forms, join_pages, hosting_forms, sign_in_forms)
+MODULES = (neuralgate_forms, money_forms, join_pages, hosting_forms, selection, sign_in_forms)
 
 
 class Everything(wording.Form):
@@ -71,7 +72,7 @@ def test_every_form_of_the_site_speaks_them():
         assert issubclass(kind, wording.InOurWords), kind
 
 
-def test_no_field_of_the_forms_of_the_site_has_djangos_words_left():
+def test_no_kind_of_field_has_djangos_words_left():
     for field in Everything().fields.values():
         for value in ("", "zzzz", "-1", "99999", "1.23456", "\x00"):
             assert not DJANGOS.search(refusal(field, value)), (field, value)

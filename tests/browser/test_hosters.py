@@ -168,7 +168,7 @@ def test_a_price_is_told_in_dollars_while_it_is_typed(
     for typed, told in (
         ("50", "$0.05 per 1M tokens"),
         ("0", "free: nobody pays for these tokens"),
-        ("9" * 21, "At most 1,000,000,000: that is $1000000.00 per 1M tokens."),
+        ("9" * 21, "At most 1,000,000,000: that is $1,000,000.00 per 1M tokens."),
     ):
         price.fill(typed)
         expect(price).to_have_accessible_description(told)

@@ -124,7 +124,7 @@ def test_a_model_has_a_page_with_its_servers_and_examples_of_this_address(settin
 def test_a_wish_that_is_not_understood_is_told_and_left_out(word: str):
     model = sell(word, "llama")
     shown = text(f"/models?below=cheap&q={word}")
-    assert "Output below, $ / 1M: Enter a number. It is left out." in shown
+    assert "Output below, $ / 1M: Write a number, as in 12.50. It is left out." in shown
     assert f">{model}<" in shown
     assert "It is left out" not in text(f"/models?below=5&q={word}")
 
