@@ -1,7 +1,9 @@
 """Every ending a request can have, and who pays: the table in docs/ledger.md, line by line."""
 
+import asyncio
 import concurrent.futures
 import json
+import threading
 import time
 from collections.abc import Callable
 
@@ -465,7 +467,14 @@ def test_a_server_that_lost_the_model_does_not_excuse_one_that_fails(gateway: Ru
 def test_a_busy_server_may_have_what_another_lost(gateway: RunningGateway):
     alice, carol = factories.person(), factories.person()
     name = factories.unique("model")
-    lost, busy = fakes.FakeServer(fakes.plain(404, {})), fakes.FakeServer(fakes.model(pause_s=1.0))
+    free = threading.Event()
+
+    async def until_free(request: fakes.Request):
+        await asyncio.to_thread(free.wait)
+        async for piece in fakes.model()(request):
+            yield piece
+
+    lost, busy = fakes.FakeServer(fakes.plain(404, {})), fakes.FakeServer(until_free)
     _, lost_offer = factories.server(lost.base_url)
     full, _ = factories.server(busy.base_url, model=name, slots=1)
     gateway.wait_for(full)
@@ -476,6 +485,7 @@ def test_a_busy_server_may_have_what_another_lost(gateway: RunningGateway):
         HostedModel.objects.filter(pk=lost_offer.pk).update(model_id=name)
         gateway.refresh()
         answer = post(gateway, alice, name)
+        free.set()
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "no_server_available")
         assert len(lost.asked) == 1
         assert running.result().status_code == 200
