@@ -40,7 +40,7 @@ class ProviderFilter(admin.SimpleListFilter):
 class InferenceRequestAdmin(Books):
     """Ordered by id, which is ordered by time."""
 
-    list_per_page = 30  # rows of many columns are dear to draw
+    list_per_page = 20  # rows of many columns are dear to draw
     list_display = [
         "id",
         "created_at",
@@ -76,6 +76,7 @@ class InferenceRequestAdmin(Books):
 
 @admin.register(UsageHour)
 class UsageHourAdmin(Books):
+    list_per_page = 30
     list_display = [
         "hour",
         "customer",
