@@ -244,5 +244,5 @@ def test_the_keys_are_short_rows_on_a_desk_and_readable_cards_on_a_phone(open_pa
     for row in range(2):
         actions = rows.nth(row).locator(".buttons .button")
         expect(actions).to_have_count(3)
-        tops = {round(actions.nth(action).bounding_box()["y"]) for action in range(3)}  # type: ignore[index]
+        tops = {round(actions.nth(action).bounding_box()["y"]) for action in range(3)}
         assert len(tops) == 1, "Edit, Rotate and Revoke stand side by side"
