@@ -127,16 +127,12 @@ def reject(*, dispute: Dispute, verdict: str, actor: User) -> Dispute:
     """The dispute is rejected; then a conviction that waited for this takes its excess. Raises Undecidable."""
     rejected = disputes.decide(dispute=dispute, upheld=False, verdict=verdict, actor=actor)
     request = InferenceRequest.objects.select_related("server").get(pk=dispute.charge)
-    action = (
-        ModerationAction.objects.filter(
-            hoster=request.server.hoster_id if request.server else None,
-            evidence__reversal__server=request.server_id,
-            evidence__reversal__model=request.model_id,
-            created_at__gt=request.created_at - MARGIN,
-        )
-        .order_by("pk")
-        .first()
+    actions = ModerationAction.objects.filter(
+        hoster=request.server.hoster_id if request.server else None,
+        evidence__reversal__server=request.server_id,
+        evidence__reversal__model=request.model_id,
     )
+    action = next((one for one in actions.order_by("pk") if _covers(one, request)), None)
     if action is not None:
         left = _reversal(
             action.evidence[REVERSAL], request.pk, request.input_tokens, request.output_tokens,
@@ -145,6 +141,12 @@ def reject(*, dispute: Dispute, verdict: str, actor: User) -> Dispute:
         (done,) = ledger.reverse(reversals=[left], reason=f"moderation {action.pk}: {action.rule}")
         _keep_count(action, done.gross_back_nanos)
     return rejected
+
+
+def _covers(action: ModerationAction, request: InferenceRequest) -> bool:
+    """Whether the request was booked since what the action says, and began before it; as PAID has it."""
+    since = dt.datetime.fromisoformat(action.evidence[REVERSAL]["since"])
+    return since <= request.created_at and request.pk.hex < _first_id(action.created_at)
 
 
 def kept(billed: int, claimed: int | None, part: float) -> int:

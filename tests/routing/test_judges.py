@@ -190,6 +190,11 @@ def test_an_excess_of_a_disputed_request_goes_back_when_the_dispute_is_rejected(
     assert before - alice.account.posted_nanos == 200 * 100 + 50 * 300
     action.refresh_from_db()
     assert action.evidence["nanos_back"] == 50 * 300
+    later = bookings.book(alice, offer, input_tokens=200, output_tokens=100)
+    paid = alice.account.posted_nanos
+    dispute = disputes.open_(customer=alice.customer, charge=later.id, reason="wrong_tokens")
+    conviction.reject(dispute=dispute, verdict="It was served.", actor=staff)
+    assert alice.account.posted_nanos == paid, "an action says nothing of what began after it"
 
 
 def test_another_servers_answer_is_never_taken_for_the_tested_ones(gateway: RunningGateway) -> None:
